@@ -1,0 +1,61 @@
+# `make book` builds the lesson, `make test` tests it; each installs what it needs and, run again, does
+# only what changed. On Windows: README.md. Another Python: make book PYTHON=python3.13 VENV=.venv313
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+
+python := $(VENV)/bin/python
+installed := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help book serve test check notebooks results clean
+
+help: ## list these targets
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+# The virtual environment is renewed when one of the two files that describe it is newer.
+$(installed): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; \
+	$(PYTHON) is " + sys.version.split()[0] + ". Name another one: make book PYTHON=python3.12")'
+	@echo "== Installing into $(VENV): a few minutes, 2 GB, with CUDA more (README.md: without)"
+	$(PYTHON) -m venv $(VENV)
+	$(python) -m pip install -c constraints.txt -e '.[book,test,data]'
+	@touch $@
+
+book: $(installed) ## install what is missing and build the book into _build/html
+	@echo "== Building the book"
+	@$(python) tools/build_book.py
+
+serve: book ## show the book at http://127.0.0.1:8000 (another port: make serve PORT=8123)
+	@echo "== Reading: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
+	@$(python) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+# The second pytest runs the notebooks beside the chapters and compares their tagged outputs.
+test: book check ## everything CI does: check, tests, the built site in a browser, the notebooks
+	@echo "== Testing the package, the tools and the built book"
+	$(python) -m pytest -n 2 --dist loadfile --durations 10
+	@echo "== Running the notebooks and comparing their outputs"
+	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=120 book
+
+check: $(installed) ## the quick checks: style, spelling, notebooks in step with chapters, one address
+	@echo "== Checking style, spelling, notebooks and the address"
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m codespell_lib
+	$(python) tools/twins.py --check
+	$(python) tools/address.py --check
+
+notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
+	$(python) tools/twins.py
+
+results: $(installed) ## run again what wrote book/results (quiet machine; real data: NODULE_REAL_DATA)
+	$(python) benchmarks/std_layer.py
+	$(python) benchmarks/std_on_real_slices.py
+
+clean: ## remove what was built (the virtual environment stays: rm -r .venv)
+	rm -rf _build build nodule_lesson.egg-info .pytest_cache .ruff_cache .hypothesis
