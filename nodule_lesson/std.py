@@ -1,0 +1,487 @@
+"""Soft threshold dynamics: a sigmoid that knows how long its boundary is.
+
+The sigmoid minimises an energy, Eq. (1) of Zhang et al. (arXiv 2410.20154). Adding a boundary
+length, Eq. (2), and a size prior, Eq. (4), gives
+
+    E(x) = -<u, x> + epsilon <x, ln x> + epsilon <1 - x, ln(1 - x)>
+           + lambda1 <x, K(1 - x)> + lambda2 (1 - c) <1, x>,            0 <= x <= 1,
+
+and a few steps of a fixed-point iteration bring it down, Eq. (5) in its derived form:
+
+    x_0 = Sig(u),    x_{t+1} = Sig((u - lambda1 K(1 - 2 x_t) - lambda2 (1 - c)) / epsilon).
+
+Sig is the logistic function and K the convolution with a Gaussian of standard deviation sigma
+pixels; outside the image the convolved field is 0. The paper's first version prints x_t in the
+place of u; `printed_iteration` is that map, kept so that the lesson can compare the two.
+"""
+
+import math
+from numbers import Integral, Real
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# --- the Gaussian operator K ------------------------------------------------------------------
+
+
+def gaussian_matrix(size, sigma, radius=None):
+    """Toeplitz matrix T of a one-dimensional Gaussian, so that K f = T_H f T_W.
+
+    size: number of pixels. sigma: standard deviation in pixels, a number or a 0-d tensor.
+    radius: taps further than this are cut; None keeps all `size - 1` of them, and only then is T
+    positive definite for every sigma. Taps are exp(-i^2 / (2 sigma^2)) for |i| <= radius, divided
+    by their sum. Returns a symmetric (size, size) tensor, differentiable in sigma.
+    Raises ValueError for sigma <= 0, size < 1 or radius < 0, TypeError for other types.
+    """
+    if not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"size must be an integer of at least 1, found {size!r}.")
+    like = sigma if torch.is_tensor(sigma) else torch.empty((), dtype=torch.get_default_dtype())
+    sigma = _parameter("sigma", sigma, like, positive=True)
+    return _gaussian_matrix(size, sigma, _check_radius(radius))
+
+
+def _gaussian_matrix(size, sigma, radius):
+    radius = size - 1 if radius is None else radius
+    position = torch.arange(size, dtype=sigma.dtype, device=sigma.device)
+    offset = torch.arange(-radius, radius + 1, dtype=sigma.dtype, device=sigma.device)
+    distance = (position[:, None] - position[None, :]).abs()
+    taps = torch.exp(-0.5 * (distance / sigma) ** 2) * (distance <= radius)
+    return taps / torch.exp(-0.5 * (offset / sigma) ** 2).sum()
+
+
+def gaussian_blur(field, sigma, radius=None):
+    """K f: the field convolved with a Gaussian, as if the field were 0 outside the image.
+
+    field: (..., H, W), float32 or float64. sigma, radius: as in `gaussian_matrix`.
+    Returns a tensor of the same shape, differentiable in the field and in sigma.
+    """
+    if not torch.is_tensor(field) or field.dtype not in (torch.float32, torch.float64):
+        found = field.dtype if torch.is_tensor(field) else type(field).__name__
+        raise TypeError(f"field must be a float32 or float64 tensor, found {found}.")
+    if field.ndim < 2 or 0 in field.shape[-2:]:
+        raise ValueError(f"field must have the shape (..., H, W), found {tuple(field.shape)}.")
+    sigma = _parameter("sigma", sigma, field, positive=True)
+    rows, columns = _gaussian_matrices(field, sigma, _check_radius(radius))
+    return rows @ field @ columns
+
+
+def _gaussian_matrices(field, sigma, radius):
+    height, width = field.shape[-2:]
+    rows = _gaussian_matrix(height, sigma, radius)
+    return rows, rows if width == height else _gaussian_matrix(width, sigma, radius)
+
+
+# --- the energy ---------------------------------------------------------------------------------
+
+
+def std_energy(x, u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, radius=None):
+    """The energy E(x) of Eq. (4), one number a sample; Eq. (2) with lambda2 = 0.
+
+    x, u: (H, W), (N, H, W) or (N, 1, H, W), the same shape, x in [0, 1]; a plain sum over the
+    pixels, with 0 ln 0 = 0. c: a number in [0, 1] or one per sample. Returns a 0-d tensor for an
+    (H, W) input, else shape (N,). Raises ValueError or TypeError for input of another kind.
+    """
+    _check_field("u", u)
+    _check_field("x", x)
+    _check_unit_interval("x", x, u)
+    u_terms = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    sigma, lambda1, lambda2, epsilon = u_terms
+    c = _per_sample(c, u)
+    rows, columns = _gaussian_matrices(u, sigma, _check_radius(radius))
+    entropy = torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
+    length = x * (rows @ (1 - x) @ columns)
+    density = -u * x + epsilon * entropy + lambda1 * length + lambda2 * (1 - c) * x
+    return density.sum() if u.ndim == 2 else density.flatten(1).sum(1)
+
+
+# --- the iteration -------------------------------------------------------------------------------
+
+
+def soft_threshold_dynamics(
+    u,
+    *,
+    sigma,
+    lambda1=1.0,
+    lambda2=0.0,
+    c=1.0,
+    epsilon=1.0,
+    iterations=10,
+    radius=None,
+    gradient="unrolled",
+):
+    """x after `iterations` steps of Eq. (5), derived form: a regularised sigmoid of u.
+
+    u: logits, (H, W), (N, H, W) or (N, 1, H, W), float32 or float64. sigma (pixels), lambda1,
+    lambda2, epsilon: numbers or 0-d tensors. c: a number in [0, 1] or one per sample, shape (N,).
+    Returns x in [0, 1] of u's shape; zero iterations give Sig(u).
+
+    gradient="unrolled" differentiates the steps that were run. gradient="implicit" runs the same
+    steps, keeps one in memory, and differentiates the fixed point that they approach (first
+    derivatives only); it raises ValueError where lambda1 ||K||_inf >= 2 epsilon, since the map
+    need not contract there. Other ValueErrors and TypeErrors name the argument that is off.
+    """
+    _check_field("u", u)
+    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    c = _per_sample(c, u)
+    steps = _check_iterations(iterations)
+    return torch.sigmoid(_logits(u, *parameters, c, steps, _check_radius(radius), gradient))
+
+
+def iterates(
+    u,
+    *,
+    start=None,
+    sigma,
+    lambda1=1.0,
+    lambda2=0.0,
+    c=1.0,
+    epsilon=1.0,
+    iterations=10,
+    radius=None,
+):
+    """The list x_0 .. x_T that `soft_threshold_dynamics` runs through.
+
+    start: a field in [0, 1] of u's shape, or one number, that replaces x_0 = Sig(u). Starting
+    from 0 and from 1 brackets every fixed point. Other arguments: `soft_threshold_dynamics`.
+    """
+    _check_field("u", u)
+    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    if start is None:
+        x = torch.sigmoid(u)
+    else:
+        x = torch.as_tensor(start, dtype=u.dtype, device=u.device)
+        x = x.expand_as(u) if x.ndim == 0 else x
+        _check_unit_interval("start", x, u)
+    step = _step(u, *parameters, _per_sample(c, u), _check_radius(radius))
+    fields = [x]
+    for _ in range(_check_iterations(iterations)):
+        fields.append(torch.sigmoid(step(fields[-1])))
+    return fields
+
+
+def printed_iteration(
+    u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, iterations=10, radius=None
+):
+    """Eq. (5) as arXiv v1 prints it, with x_t where the derivation has u.
+
+    It forgets its input: for lambda1 = epsilon = 1 it contracts by 3/4 a step to one fixed point
+    that does not depend on u. Arguments and result: `soft_threshold_dynamics`.
+    """
+    _check_field("u", u)
+    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    c, radius = _per_sample(c, u), _check_radius(radius)
+    # The printed map is the derived one with the current x in the place of u.
+    step = _step(torch.zeros_like(u), *parameters, c, radius)
+    epsilon = parameters[-1]
+    x = torch.sigmoid(u)
+    for _ in range(_check_iterations(iterations)):
+        x = torch.sigmoid(x / epsilon + step(x))
+    return x
+
+
+def _step(u, sigma, lambda1, lambda2, epsilon, c, radius):
+    """x -> (u - lambda1 K(1 - 2x) - lambda2 (1 - c)) / epsilon, the argument of the next sigmoid.
+
+    K is linear, K(1 - 2x) = K1 - 2 Kx, so all that does not change is computed once.
+    """
+    rows, columns = _gaussian_matrices(u, sigma, radius)
+    k_of_one = rows.sum(1, keepdim=True) * columns.sum(0)
+    constant = (u - lambda1 * k_of_one - lambda2 * (1 - c)) / epsilon
+    # One matrix a sample, though not in memory: for a lone one matmul would transpose the fields.
+    scaled_rows = ((2 * lambda1 / epsilon) * rows).expand(*u.shape[:-2], -1, -1)
+    return lambda x: constant + scaled_rows @ x @ columns
+
+
+def _logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius, gradient):
+    """The argument of the last sigmoid: Sig of it is x after `iterations` steps."""
+    if gradient == "unrolled":
+        step = _step(u, sigma, lambda1, lambda2, epsilon, c, radius)
+        z = u
+        for _ in range(iterations):
+            z = step(torch.sigmoid(z))
+        return z
+    if gradient == "implicit":
+        return _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
+    raise ValueError(f'gradient must be "unrolled" or "implicit", found {gradient!r}.')
+
+
+# --- the implicit gradient ----------------------------------------------------------------------
+
+
+def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius):
+    """Same value as unrolling; the gradient is that of the fixed point z = step(Sig(z)).
+
+    Only the last step is recorded. A hook turns the gradient g that arrives at z into the
+    solution w of the adjoint equation w = g + D A w, with D = x (1 - x) and A = 2 lambda1 K /
+    epsilon; the recorded step then carries w on to u and to the parameters.
+    """
+    if iterations < 1:
+        raise ValueError(f"an implicit gradient needs at least 1 iteration, found {iterations}.")
+    step = _step(u, sigma, lambda1, lambda2, epsilon, c, radius)
+    with torch.no_grad():
+        rows, columns = _gaussian_matrices(u, sigma, radius)
+        norm = (rows.sum(1).max() * columns.sum(1).max()).item()  # ||K||_inf
+        strength, scale = lambda1.item(), epsilon.item()
+        contraction = strength * norm / (2 * scale)
+        if strength * norm >= 2 * scale:
+            raise ValueError(
+                "an implicit gradient needs lambda1 ||K||_inf < 2 epsilon, found "
+                f"{strength * norm:.4g} >= {2 * scale:.4g}."
+            )
+        z = u
+        for _ in range(iterations - 1):
+            z = step(torch.sigmoid(z))
+        x = torch.sigmoid(z)
+    z = step(x)
+    if z.requires_grad:
+        root = torch.sigmoid(z.detach())
+        root = torch.sqrt(root * (1 - root))
+        scaled_rows = (2 * strength / scale) * rows
+        # Untruncated, K is positive definite; cut, it may have negative eigenvalues.
+        low = 1 - contraction
+        high = 1 if radius is None else 1 + contraction
+        z.register_hook(lambda g: _solve_adjoint(g, root, scaled_rows, columns, low, high))
+    return z
+
+
+def _solve_adjoint(g, root, rows, columns, low, high):
+    """w = g + D A w by conjugate gradients, each sample on its own.
+
+    With S = sqrt(D) and w = g + S y the equation becomes (1 - S A S) y = S A g, symmetric, with
+    eigenvalues from low to high. They bound the number of steps beforehand, and the error by the
+    residual: it is below `tolerance` |w| where |residual| <= low tolerance |g|, since S <= 1/2.
+    """
+    if g is None:
+        return None
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "the implicit gradient has first derivatives only (create_graph=False)."
+        )
+    tolerance = 1e-6 if g.dtype == torch.float32 else 1e-14
+    rate = (math.sqrt(high / low) - 1) / (math.sqrt(high / low) + 1)
+    steps = math.ceil(math.log(tolerance / 2) / math.log(rate)) if rate > 0 else 1
+    tiny = torch.finfo(g.dtype).tiny
+    residual = root * (rows @ g @ columns)
+    y = torch.zeros_like(residual)
+    direction, square = residual.clone(), _dot(residual, residual)
+    enough = (low * tolerance) ** 2 * _dot(g, g)
+    for _ in range(steps):
+        if (square <= enough).all():
+            break
+        image = direction - root * (rows @ (root * direction) @ columns)
+        length = square / _dot(direction, image).clamp_min(tiny)
+        y.addcmul_(length, direction)
+        residual.addcmul_(length, image, value=-1)
+        previous, square = square, _dot(residual, residual)
+        direction.mul_(square / previous.clamp_min(tiny)).add_(residual)
+    return g + root * y
+
+
+def _dot(a, b):
+    return (a * b).sum((-2, -1), keepdim=True)
+
+
+# --- the layer ----------------------------------------------------------------------------------
+
+
+class STDSigmoid(nn.Module):
+    """The sigmoid at the end of a segmentation network, regularised: Eq. (5), derived form.
+
+    sigma (pixels), lambda1, lambda2, epsilon: initial values. Those named by a `learn_` flag are
+    parameters kept positive by a softplus (sigma at least 0.3 pixels: below, a pixel grid gives
+    it no gradient); the others are fixed buffers. lambda1 and epsilon are fixed by default:
+    multiplying u, lambda1, lambda2 and epsilon by one factor changes nothing in the end, so all of
+    them cannot be learned at once. Runs in float32 (float64 for float64 input), outside autocast.
+
+    `forward(u, c=None)` on (H, W), (N, H, W) or (N, 1, H, W) gives x of the same shape; c is the
+    classifier's probability, one number or one per sample, detached here; None means no prior.
+    """
+
+    # What is learned stays above these; a softplus alone would underflow to 0.
+    FLOORS = {"sigma": 0.3, "lambda1": 1e-6, "lambda2": 1e-6, "epsilon": 0.01}
+
+    def __init__(
+        self,
+        sigma=1.0,
+        lambda1=1.0,
+        lambda2=1.0,
+        epsilon=1.0,
+        iterations=10,
+        radius=None,
+        gradient="unrolled",
+        learn_sigma=True,
+        learn_lambda2=True,
+        learn_lambda1=False,
+        learn_epsilon=False,
+    ):
+        super().__init__()
+        if gradient not in ("unrolled", "implicit"):
+            raise ValueError(f'gradient must be "unrolled" or "implicit", found {gradient!r}.')
+        self.iterations = _check_iterations(iterations)
+        self.radius = _check_radius(radius)
+        self.gradient = gradient
+        values = {"sigma": sigma, "lambda1": lambda1, "lambda2": lambda2, "epsilon": epsilon}
+        learned = {
+            "sigma": learn_sigma,
+            "lambda1": learn_lambda1,
+            "lambda2": learn_lambda2,
+            "epsilon": learn_epsilon,
+        }
+        like = torch.empty((), dtype=torch.get_default_dtype())
+        for name, floor in self.FLOORS.items():
+            positive = name in ("sigma", "epsilon")
+            value = _parameter(name, values[name], like, positive=positive).detach().clone()
+            if learned[name]:
+                if value <= floor:
+                    raise ValueError(
+                        f"a learned {name} must start above {floor}, found {value.item()}."
+                    )
+                inverse_softplus = (value - floor) + torch.log(-torch.expm1(floor - value))
+                self.register_parameter(f"raw_{name}", nn.Parameter(inverse_softplus))
+            else:
+                self.register_buffer(f"fixed_{name}", value)
+
+    def _value(self, name):
+        if f"fixed_{name}" in self._buffers:
+            return self._buffers[f"fixed_{name}"]
+        return self.FLOORS[name] + F.softplus(self._parameters[f"raw_{name}"])
+
+    @property
+    def sigma(self):
+        """Standard deviation of the Gaussian in pixels, a 0-d tensor."""
+        return self._value("sigma")
+
+    @property
+    def lambda1(self):
+        """Weight of the boundary length, a 0-d tensor."""
+        return self._value("lambda1")
+
+    @property
+    def lambda2(self):
+        """Weight of the size prior, a 0-d tensor."""
+        return self._value("lambda2")
+
+    @property
+    def epsilon(self):
+        """Weight of the entropy, a 0-d tensor."""
+        return self._value("epsilon")
+
+    def logits(self, u, c=None):
+        """The argument of the last sigmoid, for losses that must not saturate."""
+        _check_shape("u", u)
+        with torch.autocast(u.device.type, enabled=False):
+            u = u if u.dtype == torch.float64 else u.float()
+            # No look at the values of u and c: that would make a GPU wait at every step.
+            c = _shape_per_sample(1.0 if c is None else c, u).detach()
+            values = [getattr(self, name).to(u) for name in ("sigma", "lambda1", "lambda2")]
+            values.append(self.epsilon.to(u))
+            return _logits(u, *values, c, self.iterations, self.radius, self.gradient)
+
+    def forward(self, u, c=None):
+        return torch.sigmoid(self.logits(u, c))
+
+    def extra_repr(self):
+        values = ", ".join(f"{name}={self._value(name).item():.4g}" for name in self.FLOORS)
+        learned = [n for n in self.FLOORS if f"raw_{n}" in self._parameters]
+        return f"{values}, iterations={self.iterations}, learned: {', '.join(learned) or 'none'}"
+
+
+# --- checks of what comes in --------------------------------------------------------------------
+
+
+def _check_shape(name, field):
+    if not torch.is_tensor(field) or not field.is_floating_point():
+        found = field.dtype if torch.is_tensor(field) else type(field).__name__
+        raise TypeError(f"{name} must be a floating-point tensor, found {found}.")
+    single_channel = field.ndim == 4 and field.shape[1] == 1
+    if not (field.ndim in (2, 3) or single_channel) or 0 in field.shape[-2:]:
+        raise ValueError(
+            f"{name} must have the shape (H, W), (N, H, W) or (N, 1, H, W), "
+            f"found {tuple(field.shape)}."
+        )
+
+
+def _check_field(name, field):
+    _check_shape(name, field)
+    if field.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} must be float32 or float64, found {field.dtype}.")
+    if not torch.isfinite(field).all():
+        raise ValueError(f"{name} must be finite, found NaN or infinity.")
+
+
+def _check_unit_interval(name, x, u):
+    if x.shape != u.shape:
+        raise ValueError(f"{name} must have u's shape {tuple(u.shape)}, found {tuple(x.shape)}.")
+    if x.dtype != u.dtype:
+        raise TypeError(f"{name} must have u's type {u.dtype}, found {x.dtype}.")
+    if not bool(((x >= 0) & (x <= 1)).all()):
+        raise ValueError(f"{name} must lie in [0, 1], found {_range(x)}.")
+
+
+def _range(values):
+    return f"values from {float(values.min()):.4g} to {float(values.max()):.4g}"
+
+
+def _parameter(name, value, like, *, positive):
+    if not isinstance(value, (Real, torch.Tensor)):
+        raise TypeError(f"{name} must be a number or a 0-d tensor, found {type(value).__name__}.")
+    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    if value.ndim != 0:
+        raise ValueError(f"{name} must be one number, found the shape {tuple(value.shape)}.")
+    number = value.item()
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        wanted = "positive" if positive else "zero or more"
+        raise ValueError(f"{name} must be {wanted} and finite, found {number}.")
+    return value
+
+
+def _checked_parameters(u, sigma, lambda1, lambda2, epsilon):
+    return (
+        _parameter("sigma", sigma, u, positive=True),
+        _parameter("lambda1", lambda1, u, positive=False),
+        _parameter("lambda2", lambda2, u, positive=False),
+        _parameter("epsilon", epsilon, u, positive=True),
+    )
+
+
+def _per_sample(c, u):
+    c = _shape_per_sample(c, u)
+    if not bool(((c >= 0) & (c <= 1)).all()):
+        raise ValueError(f"c must lie in [0, 1], found {_range(c)}.")
+    return c
+
+
+def _shape_per_sample(c, u):
+    try:
+        c = torch.as_tensor(c, dtype=u.dtype, device=u.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"c must be one number or one per sample, found {type(c).__name__}."
+        ) from None
+    samples = 1 if u.ndim == 2 else u.shape[0]
+    if c.ndim == 0:
+        return c
+    if c.shape != (samples,):
+        raise ValueError(
+            f"c must be one number or one per sample, shape ({samples},), found {tuple(c.shape)}."
+        )
+    return c.reshape(()) if u.ndim == 2 else c.reshape(samples, *[1] * (u.ndim - 1))
+
+
+def _check_iterations(iterations):
+    if not isinstance(iterations, Integral) or isinstance(iterations, bool):
+        raise TypeError(f"iterations must be an integer, found {type(iterations).__name__}.")
+    if iterations < 0:
+        raise ValueError(f"iterations must be zero or more, found {iterations}.")
+    return int(iterations)
+
+
+def _check_radius(radius):
+    if radius is None:
+        return None
+    if not isinstance(radius, Integral) or isinstance(radius, bool):
+        raise TypeError(f"radius must be an integer or None, found {type(radius).__name__}.")
+    if radius < 0:
+        raise ValueError(f"radius must be zero or more, found {radius}.")
+    return int(radius)
