@@ -1,0 +1,163 @@
+"""One object with two faces: a live figure in a kernel, and the same figure in a page.
+
+In Jupyter and Colab the figure is ipywidgets controls that run the reader's own Python. In the
+rendered book it is HTML with its JavaScript inside, which needs neither a kernel nor a network;
+without JavaScript, and on paper, a still stands in its place. Both faces take their controls
+from one specification, here.
+"""
+
+import base64
+import html
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+_HERE = Path(__file__).parent
+# Set while the book is built: pages carry the page's face alone, and no state of widgets.
+_PAGE_ONLY = "NODULE_LESSON_PAGE_ONLY"
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A number between `minimum` and `maximum`; an integer where `step` is one."""
+
+    name: str
+    label: str
+    minimum: float
+    maximum: float
+    step: float
+    value: float
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several names."""
+
+    name: str
+    label: str
+    options: tuple
+    value: str
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class LiveFigure:
+    """A figure with controls, shown by Jupyter as widgets and by the book as a page element.
+
+    compute(parameters) gives a dictionary with at least `input` and `field`, arrays: what is
+    drawn and what it was computed from. draw(parameters, result) gives a matplotlib Figure.
+    """
+
+    name: str
+    controls: tuple
+    compute: Callable
+    draw: Callable
+    caption: str
+    alt: str
+    options: dict = field(default_factory=dict)
+
+    @property
+    def parameters(self):
+        """The controls' values at the start."""
+        return {control.name: control.value for control in self.controls}
+
+    def still(self, image_format="png", **parameters):
+        """The figure at its starting values, or at those given, as the bytes of an image."""
+        parameters = {**self.parameters, **parameters}
+        figure = self.draw(parameters, self.compute(parameters))
+        FigureCanvasAgg(figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=image_format, dpi=110)
+        return buffer.getvalue()
+
+    def page(self):
+        """The page's face: HTML that needs nothing from outside."""
+        still = base64.b64encode(self.still("webp")).decode()
+        controls = json.dumps([asdict(control) for control in self.controls], ensure_ascii=False)
+        return (
+            f"<style>{(_HERE / 'live.css').read_text(encoding='utf-8')}</style>"
+            f'<div class="live-figure" data-live-figure="{self.name}" '
+            f'data-controls="{html.escape(controls)}" '
+            f'data-options="{html.escape(json.dumps(self.options))}">'
+            f'<img class="lf-still" alt="{html.escape(self.alt)}" '
+            f'src="data:image/webp;base64,{still}">'
+            f'<p class="lf-caption">{self.caption}</p></div>'
+            f"<script>\n{_bundle(self.name)}</script>"
+        )
+
+    def kernel(self):
+        """The kernel's face: an ipywidgets box."""
+        import ipywidgets  # only a live kernel needs it
+
+        image = ipywidgets.Image(format="png")
+        image.layout.max_width = "100%"
+        widgets = {control.name: _widget(ipywidgets, control) for control in self.controls}
+
+        def redraw(_change=None):
+            image.value = self.still(**{name: widget.value for name, widget in widgets.items()})
+
+        for widget in widgets.values():
+            widget.observe(redraw, names="value")
+        redraw()
+        caption = ipywidgets.HTML(self.caption)
+        return ipywidgets.VBox([image, *widgets.values(), caption])
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        bundle = {"text/plain": f"<live figure {self.name}>", "text/html": self.page()}
+        if not os.environ.get(_PAGE_ONLY):
+            bundle["application/vnd.jupyter.widget-view+json"] = {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.kernel().model_id,
+            }
+        return bundle
+
+
+def started_at(controls, initial):
+    """The controls with other starting values; ValueError for what no control can show."""
+    names = [control.name for control in controls]
+    unknown = sorted(set(initial) - set(names))
+    if unknown:
+        raise ValueError(f"the controls are {', '.join(names)}; found {', '.join(unknown)}.")
+    return tuple(_started_at(c, initial[c.name]) if c.name in initial else c for c in controls)
+
+
+def _started_at(control, value):
+    if isinstance(control, Choice):
+        if value not in control.options:
+            options = ", ".join(control.options)
+            raise ValueError(f"{control.name} must be one of {options}; found {value!r}.")
+    elif not control.minimum <= value <= control.maximum:
+        ends = f"{control.minimum} and {control.maximum}"
+        raise ValueError(f"{control.name} must lie between {ends}; found {value!r}.")
+    return replace(control, value=value)
+
+
+def _widget(ipywidgets, control):
+    style = {"description_width": "6em"}
+    common = {"value": control.value, "description": control.label, "style": style}
+    if isinstance(control, Choice):
+        return ipywidgets.Dropdown(options=control.options, **common)
+    kind = ipywidgets.IntSlider if float(control.step).is_integer() else ipywidgets.FloatSlider
+    return kind(min=control.minimum, max=control.maximum, step=control.step, **common)
+
+
+def _bundle(name):
+    """The figure's module with those that it imports, as one: the page loads no other file.
+
+    A function rather than a module: a page runs its modules last, after a megabyte of the theme's
+    scripts, and a figure should answer at once.
+    """
+    sources = [
+        (_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("core", "kit", name)
+    ]
+    text = re.sub(r"^import [^;]*;\n", "", "".join(sources), flags=re.MULTILINE)
+    text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
+    return f'(() => {{\n"use strict";\n{text}}})();\n'

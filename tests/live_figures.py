@@ -1,0 +1,217 @@
+"""What the tests of live figures share: a tab that tells on its page, a figure, a finger.
+
+Every control is moved as a reader would move it, and after each move `state`, what the page drew,
+must be what the figure's other face computes in Python.
+"""
+
+import base64
+import functools
+import importlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+ATOL = 1e-5
+FIGURES = "[data-live-figure]"
+LABELS = {
+    "sigma": "σ",
+    "lambda1": "λ₁",
+    "lambda2": "λ₂",
+    "c": "c",
+    "epsilon": "ε",
+    "iterations": "iterations",
+}
+# Said by a script of the theme on every page; harmless.
+ALLOWED = ("THEBE_JS_URL has already been declared",)
+DESK = {"viewport": {"width": 1280, "height": 900}}
+TELEPHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 2,
+}
+
+
+def calls_of(source):
+    """Names of the figures that a chapter shows, in the order of its text."""
+    imported = re.findall(r"^from nodule_lesson\.widgets import (.+)$", source, flags=re.MULTILINE)
+    names = {name.strip() for line in imported for name in line.split(",")}
+    return [name for name in re.findall(r"^(\w+)\(.*\)$", source, re.MULTILINE) if name in names]
+
+
+SHOWN = {path.stem: calls_of(path.read_text()) for path in sorted((ROOT / "book").glob("*.md"))}
+PAGES = [name for name, figures in SHOWN.items() if figures]
+
+
+# --- a page, its figures, and what they should show ---------------------------------------------
+
+
+def visits(browser, server):
+    """For a fixture: visit(name, **context) gives a tab with that page, its figures alive.
+
+    Whatever the page complains about, or asks of another machine, fails the test in the end.
+    """
+    contexts, complaints = [], []
+
+    def note(kind):
+        return lambda what: complaints.append(f"{kind}: {what}")
+
+    def console(message):
+        expected = any(text in message.text for text in ALLOWED)
+        if message.type in ("error", "warning") and not expected:
+            note(message.type)(message.text)
+
+    def request(asked):
+        if not asked.url.startswith((f"{server}/", "data:", "blob:")):
+            note("asked for")(asked.url)
+
+    def go(name, *, alive=True, query="", html=None, **options):
+        context = browser.new_context(**{**DESK, **options})
+        contexts.append(context)
+        context.on("request", request)
+        if options.get("java_script_enabled", True):  # else no script arrives, as intended
+            context.on("requestfailed", lambda asked: note("failed")(asked.url))
+        tab = context.new_page()
+        tab.on("console", console)
+        tab.on("pageerror", note("error"))
+        address = f"{server}/book/{name}.html"
+        if html is not None:
+            tab.route(
+                f"{address}*", lambda route: route.fulfill(body=html, content_type="text/html")
+            )
+        tab.goto(f"{address}{query}")
+        if alive:
+            tab.wait_for_function(
+                "() => document.querySelectorAll('[data-live-figure]:not(.is-live)').length === 0"
+            )
+        return tab
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@functools.cache
+def _computed(name, text):
+    return importlib.import_module(f"nodule_lesson.widgets.{name}").compute(json.loads(text))
+
+
+def computed(name, parameters):
+    """What the figure's Python computes: the reader's face in a kernel shows the same."""
+    return _computed(name, json.dumps(parameters, sort_keys=True))
+
+
+class Figure:
+    """A live figure in a tab."""
+
+    READ = """(root) => {
+        const pack = (array) => {
+            const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+            let text = "";
+            bytes.forEach((byte) => { text += String.fromCharCode(byte); });
+            return [array.constructor.name, btoa(text)];
+        };
+        const { figure, parameters, input, field, height, width } = root.state;
+        return { figure, parameters, height, width, input: pack(input), field: pack(field) };
+    }"""
+
+    def __init__(self, tab, index=0):
+        self.tab = tab
+        self.root = tab.locator(FIGURES).nth(index)
+        self.name = self.root.get_attribute("data-live-figure")
+        self.specs = json.loads(self.root.get_attribute("data-controls"))
+        self.sliders = [spec for spec in self.specs if "step" in spec]
+        self.choices = [spec for spec in self.specs if "options" in spec]
+
+    def control(self, spec):
+        """By its label, as a reader of the screen, or of its sound, finds it."""
+        return self.root.get_by_label(spec["label"], exact=True)
+
+    def centre(self, spec=None):
+        where = self.control(spec) if spec else self.root
+        where.evaluate("(node) => node.scrollIntoView({ block: 'center', behavior: 'instant' })")
+
+    def state(self):
+        state = self.root.evaluate(self.READ)
+        assert state["figure"] == self.name
+        shape = (state["height"], state["width"])
+        for key in ("input", "field"):
+            kind, text = state[key]
+            assert kind == "Float32Array", f"{key} of {self.name} is a {kind}"
+            data = bytearray(base64.b64decode(text))  # torch wants arrays that one may write
+            state[key] = np.frombuffer(data, np.float32).reshape(shape)
+        return state
+
+    def check(self, moved="at the start"):
+        """Compare the state with the package and return it."""
+        state = self.state()
+        close(state, computed(self.name, state["parameters"]), f"{self.name}, {moved}")
+        return state
+
+    def parameters(self):
+        return self.root.evaluate("(root) => root.state.parameters")
+
+    def reset(self):
+        self.root.get_by_role("button", name="Reset", exact=True).click()
+
+    @property
+    def defaults(self):
+        return {spec["name"]: spec["value"] for spec in self.specs}
+
+
+def close(state, expected, what):
+    for key in ("input", "field"):
+        wanted = np.atleast_2d(expected[key])
+        assert state[key].shape == wanted.shape, f"{key} of {what}"
+        atol = ATOL * max(1, np.abs(wanted).max())
+        message = f"{key} of {what}: {state['parameters']}"
+        np.testing.assert_allclose(state[key], wanted, rtol=0, atol=atol, err_msg=message)
+
+
+def figures_of(tab):
+    return [Figure(tab, index) for index in range(tab.locator(FIGURES).count())]
+
+
+def place(tab, locator, share):
+    """A point on a slider's track, where `share` of its range lies to the left."""
+    box = locator.bounding_box()
+    thumb = 16
+    return box["x"] + thumb / 2 + share * (box["width"] - thumb), box["y"] + box["height"] / 2
+
+
+def share_of(spec, value):
+    return (value - spec["minimum"]) / (spec["maximum"] - spec["minimum"])
+
+
+def move_everything(figure):
+    """Every slider two steps to the left, every choice to its last option."""
+    for spec in figure.sliders:
+        figure.control(spec).focus()
+        for _ in range(2):
+            figure.tab.keyboard.press("ArrowLeft")
+    for spec in figure.choices:
+        figure.control(spec).select_option(spec["options"][-1])
+
+
+class Finger:
+    """Touches as Chromium gets them from a screen."""
+
+    def __init__(self, tab):
+        self.tab = tab
+        self.session = tab.context.new_cdp_session(tab)
+
+    def send(self, kind, *points):
+        touches = [{"x": x, "y": y} for x, y in points]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    def drag(self, *points):
+        self.send("touchStart", points[0])
+        for start, end in zip(points, points[1:], strict=False):
+            for part in (0.25, 0.5, 0.75, 1):
+                between = [a + part * (b - a) for a, b in zip(start, end, strict=True)]
+                self.send("touchMove", between)
+        self.send("touchEnd")
