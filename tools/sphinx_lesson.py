@@ -1,0 +1,106 @@
+"""What this book asks of Sphinx beyond its settings in _config.yml.
+
+The public address of the pages, docstrings in plain text, a bibliography labelled as it is cited,
+and pages without the scripts of a kernel service that the book does not use.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from address import pages_address
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting.unsrt import Style as UnsrtStyle
+from pybtex.style.labels import BaseLabelStyle
+
+
+def setup(app):
+    # Kernels that run for the build inherit this: pages carry no state of widgets.
+    os.environ["NODULE_LESSON_PAGE_ONLY"] = "1"
+    # On fields as small as the book's, a second thread costs more than it gives.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    app.connect("config-inited", set_address)
+    app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("html-page-context", tidy_page, priority=900)
+    app.connect("build-finished", offer_twins)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def set_address(app, config):
+    """Canonical links and link previews from `repository: url:`, which stands in one place."""
+    address = pages_address(config.html_theme_options["repository_url"])
+    config.html_baseurl = config.ogp_site_url = address
+
+
+def plain_docstring(app, what, name, obj, options, lines):
+    """Docstrings are written to be read in a terminal; make them safe to read as reStructuredText.
+
+    `name` becomes code, an indented block is shown as it stands, all else is text.
+    """
+    converted = []
+    for block in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")):
+        if block.startswith(" "):
+            converted += [".. code-block:: text", "", *block.split("\n"), ""]
+            continue
+        parts = re.split(r"`([^`]+)`", block)
+        parts[::2] = [re.sub(r"([\\*|_<])", r"\\\1", text) for text in parts[::2]]
+        parts[1::2] = [f"``{code}``" for code in parts[1::2]]
+        converted += ["".join(parts), ""]
+    lines[:] = "\n".join(converted).split("\n")
+
+
+THEBE_SCRIPTS = (
+    r'<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = .*?</script>'
+)
+
+
+def tidy_page(app, pagename, templatename, context, doctree):
+    """Take out what a page should not carry.
+
+    Jupyter Book adds sphinx-thebe's scripts to every page, though none has a kernel to talk to.
+    docutils gives entries of a bibliography a role that accessibility checkers call deprecated.
+    sphinx-exercise gives the content of every exercise the same id.
+    MyST-NB names a folded cell otherwise than its visible text does, "Show code cell source".
+    """
+
+    def is_thebe(script):
+        text = str(getattr(script, "filename", script)) + str(getattr(script, "attributes", ""))
+        return "thebe" in text.lower()
+
+    for files in ("script_files", "css_files"):
+        context[files] = [file for file in context[files] if not is_thebe(file)]
+    body = re.sub(THEBE_SCRIPTS, "", context.get("body", ""), flags=re.DOTALL)
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    context["body"] = re.sub(r' id="(exercise|solution)-content"', "", body)
+
+
+def offer_twins(app, exception):
+    """The download button gives the twin, which runs on Colab, not the build's own notebook."""
+    for built in Path(app.outdir, "_sources").rglob("*.ipynb"):
+        twin = Path(app.srcdir, built.relative_to(Path(app.outdir, "_sources")))
+        if exception is None and twin.exists():
+            shutil.copyfile(twin, built)
+
+
+# --- the bibliography ---------------------------------------------------------------------------
+
+
+class AuthorYearLabels(BaseLabelStyle):
+    """Labels as the text cites them: "Liu et al. (2022)"."""
+
+    def format_labels(self, sorted_entries):
+        for entry in sorted_entries:
+            names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons["author"]]
+            if len(names) > 2:
+                names = [f"{names[0]} et al."]
+            yield f"{' and '.join(names)}, {entry.fields['year']}"
+
+
+class LessonStyle(UnsrtStyle):
+    default_sorting_style = "author_year_title"
+    default_label_style = AuthorYearLabels
+
+
+register_plugin("pybtex.style.formatting", "lesson", LessonStyle)
