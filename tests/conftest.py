@@ -1,0 +1,120 @@
+"""What tests share: the built site, its server and browser, node, real data; and loud skips."""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Two workers on two cores: one thread each, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# --- a skip is a failure where everything is installed ----------------------------------------
+
+# Good reasons everywhere: a GPU cannot be installed, and real scans are nobody's to commit.
+GOOD_REASONS = ("no CUDA", "NODULE_REAL_DATA is not set")
+
+
+def _fail_if_skipped(report):
+    if not report.skipped or not os.environ.get("NODULE_NO_SKIP") or hasattr(report, "wasxfail"):
+        return
+    # A skip is reported as (file, line, "Skipped: REASON").
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not reason.startswith(GOOD_REASONS):
+        report.outcome = "failed"
+        report.longrepr = f"skipped ({reason}), and NODULE_NO_SKIP makes that a failure"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+# --- fixtures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the built book."""
+    folder = ROOT / "_build" / "html"
+    if not (folder / "index.html").exists():
+        pytest.skip("the book is not built: run make book")
+    return folder
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def server(site):
+    """The address of the built book, served on this machine, without a slash at its end."""
+    handler = functools.partial(_QuietHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def _chromium():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium that reaches this machine and nothing else (playwright's Browser)."""
+    path = _chromium()
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    flags = [
+        "--no-sandbox",  # containers run as root
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ]
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def node():
+    """The path of node."""
+    path = shutil.which("node")
+    if path is None:
+        pytest.skip("node is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real slices that NODULE_REAL_DATA names."""
+    folder = os.environ.get("NODULE_REAL_DATA")
+    if not folder:
+        pytest.skip("NODULE_REAL_DATA is not set")
+    if not (Path(folder) / "lidc_pretrain.npz").exists():
+        pytest.fail(f"NODULE_REAL_DATA is {folder!r}, and no lidc_pretrain.npz is there")
+    return Path(folder)

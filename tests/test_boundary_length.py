@@ -1,0 +1,139 @@
+"""<x, K(1 - x)> as a length: straight edges, discs, squares, soft maps, and the shapes drawn."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+
+from nodule_lesson import std
+from nodule_lesson.widgets.boundary_length import SHAPES, compute, shape, true_length
+
+ROOT = math.sqrt(2 * math.pi)
+
+
+def estimate(x, sigma):
+    x = torch.as_tensor(x)
+    return float((x * std.gaussian_blur(1 - x, sigma)).sum()) * ROOT / sigma
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.0, 2.0, 4.0])
+def test_a_straight_edge_pays_its_length_up_to_the_pixels(sigma):
+    """Per unit of length: half the mean |j| of a step along the axis, here by the tail's sum."""
+    x = torch.zeros(101, 161, dtype=torch.float64)
+    x[:, :80] = 1
+    density = (x * std.gaussian_blur(1 - x, sigma))[50].sum() * ROOT / sigma
+    # The grid misses the kink of |j| at 0: Euler and Maclaurin, next term in 1 / sigma^4.
+    pixels = -1 / (12 * sigma**2)
+    assert float(density) == pytest.approx(1 + pixels, abs=0.006 / sigma**4)
+
+
+@pytest.mark.parametrize("p, q", [(1, 1), (2, 1)])
+def test_a_sloping_edge_has_a_smaller_error_of_the_pixels(p, q):
+    """Normal (p, q): the error is that of an axis with sigma sqrt(p^2 + q^2)."""
+    n, sigma = 161, 2.0
+    row, column = np.indices((n, n)) - n // 2
+    x = torch.as_tensor((p * column + q * row < 0.5).astype(float))
+    paid = x * std.gaussian_blur(1 - x, sigma)
+    middle = paid[n // 2 - 20 : n // 2 + 20].sum() * ROOT / sigma
+    length = 40 * math.hypot(p, q) / p
+    assert float(middle) / length - 1 == pytest.approx(
+        -1 / (12 * sigma**2 * (p**2 + q**2)), rel=0.05
+    )
+
+
+def lens(r, d):
+    """Area of a disc of radius r that stays inside after a step of length d."""
+    if d >= 2 * r:
+        return 0.0
+    return 2 * r**2 * math.acos(d / (2 * r)) - d / 2 * math.sqrt(4 * r**2 - d**2)
+
+
+@pytest.mark.parametrize("r, sigma", [(16, 2.0), (16, 4.0), (24, 3.0), (32, 2.0), (32, 8.0)])
+def test_a_disc_is_measured_within_two_percent_inside_the_window(r, sigma):
+    length = estimate(shape("disc", r, 160), sigma)
+    assert length == pytest.approx(2 * math.pi * r, rel=0.02)
+
+    # Without pixels: the mean over Gaussian steps of the area that steps out.
+    def integrand(d):
+        step = d / sigma**2 * math.exp(-(d**2) / (2 * sigma**2))
+        return step * (math.pi * r**2 - lens(r, d))
+
+    exact = integrate.quad(integrand, 0, 12 * sigma, points=[min(2 * r, 11 * sigma)])[0]
+    assert length == pytest.approx(exact * ROOT / sigma, rel=0.006)
+
+
+# Diagonals of pixels lie at whole numbers: half way between two, the grid draws the true size.
+@pytest.mark.parametrize("name, half", [("square", 24), ("tilted square", 28.5 / math.sqrt(2))])
+def test_a_corner_hides_sigma_over_root_two_pi(name, half):
+    sigma = 4.0
+    expected = 8 * half - 4 * sigma / ROOT
+    assert estimate(shape(name, half), sigma) == pytest.approx(expected, rel=0.006)
+
+
+def test_the_border_of_the_image_is_free():
+    """A square in the corner of the image has two sides to pay for."""
+    x = np.zeros((96, 96))
+    x[:40, :40] = 1
+    sigma = 3.0
+    # One corner of its own, two where an edge meets the border.
+    assert estimate(x, sigma) == pytest.approx(80 - 3 * sigma / ROOT, rel=0.01)
+
+
+def test_the_identity_for_soft_maps():
+    """Periodic borders, by shifted copies and sums over pairs; and the layer's own border."""
+    generator = np.random.default_rng(7)
+    x = generator.random((11, 8))
+    sigma, reach = 1.6, 5
+    offsets = np.arange(-reach, reach + 1)
+    taps = np.exp(-(offsets**2) / (2 * sigma**2))
+    taps /= taps.sum()
+    rough = 0.0
+    for i, a in zip(offsets, taps, strict=True):
+        for j, b in zip(offsets, taps, strict=True):
+            rough += 0.5 * a * b * ((x - np.roll(x, (i, j), (0, 1))) ** 2).sum()
+    wrapped = torch.as_tensor(np.pad(1 - x, reach, mode="wrap"))
+    blurred = std.gaussian_blur(wrapped, sigma, radius=reach)[reach:-reach, reach:-reach].numpy()
+    assert (x * blurred).sum() == pytest.approx((x * (1 - x)).sum() + rough, abs=1e-10)
+
+    rows, columns = (
+        std.gaussian_matrix(n, torch.tensor(sigma, dtype=torch.float64)).numpy() for n in x.shape
+    )
+    k = np.kron(rows, columns)
+    v = x.ravel()
+    pairs = 0.5 * (k * (v[:, None] - v[None, :]) ** 2).sum()
+    term = torch.as_tensor(x) * std.gaussian_blur(torch.as_tensor(1 - x), sigma)
+    assert float(term.sum()) == pytest.approx((k.sum(1) * v * (1 - v)).sum() + pairs, abs=1e-10)
+
+
+def test_shapes_have_the_area_and_the_length_that_geometry_gives():
+    areas = {
+        "disc": lambda s: math.pi * s**2,
+        "square": lambda s: 4 * s**2,
+        "tilted square": lambda s: 4 * s**2,
+        "half-plane": lambda s: 128 * s,
+        "ring": lambda s: math.pi * s**2 * 3 / 4,
+    }
+    assert set(areas) == set(SHAPES)
+    for name, area in areas.items():
+        for size in (16, 24, 40):
+            x = shape(name, size)
+            assert set(np.unique(x)) == {0.0, 1.0}
+            assert x.sum() == pytest.approx(area(size), rel=0.03), name
+            # The length is how fast the area grows with the depth of the outline.
+            if name != "ring":
+                growth = (area(size + 1e-6) - area(size - 1e-6)) / 2e-6
+                assert true_length(name, size) == pytest.approx(growth, rel=1e-6), name
+    both = true_length("disc", 24) + true_length("disc", 12)
+    assert true_length("ring", 24) == pytest.approx(both)
+    with pytest.raises(ValueError, match="shape must be one of"):
+        shape("blob", 9)
+
+
+def test_the_live_figure_shows_what_it_sums():
+    for name in SHAPES:
+        result = compute({"shape": name, "size": 24, "sigma": 2.5})
+        assert result["field"].sum() == pytest.approx(result["estimate"])
+        assert result["field"][result["input"] == 0].max() == 0
+        assert result["estimate"] == pytest.approx(result["length"], rel=0.05)
