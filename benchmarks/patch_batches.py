@@ -1,0 +1,152 @@
+"""Time random batches from a PatchSet of a thousand slices and from one of a hundred thousand.
+
+Both are written to a temporary folder (33 kB a slice: 3.3 GB for the larger, removed at the end)
+and measured in turns, in one process. Two clocks: CPU time leaves out what else the machine does,
+wall time leaves nothing out, waiting for the disk included. --out writes the numbers as JSON.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from provenance import provenance
+from torch.utils.data import DataLoader, RandomSampler
+
+from nodule_lesson.patches import COLUMNS, PatchSet
+
+SIZE, BATCH, SEED = 128, 10, 0
+
+
+def write_noise(path, count):
+    """A set of `count` slices, noise and discs; one slice is repeated: reading costs the same."""
+    rng = np.random.default_rng(SEED)
+    image = rng.integers(0, 256, (SIZE, SIZE), np.uint8)
+    row, column = np.ogrid[:SIZE, :SIZE]
+    mask = (row - SIZE / 2) ** 2 + (column - SIZE / 2) ** 2 < 100
+    unknown = [None] * count
+    slices = {name: unknown for name in COLUMNS}
+    slices["patient"] = [f"patient-{k // 15}" for k in range(count)]
+    slices["slice"], slices["has_nodule"] = range(count), [1] * count
+    shape = (count, SIZE, SIZE)
+    return PatchSet.write(
+        path,
+        np.broadcast_to(image, shape),
+        np.broadcast_to(mask, shape),
+        slices,
+        source="noise",
+        licence="CC0",
+        citation="none",
+    )
+
+
+def batches(patch_set, count, rng):
+    """`count` random batches by `PatchSet.batch`."""
+    for _ in range(count):
+        patch_set.batch(rng.integers(0, len(patch_set), BATCH))
+
+
+def loaded(patch_set, count, rng):
+    """The same through a DataLoader, in this process."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    data = patch_set.dataset()
+    sampler = RandomSampler(data, True, num_samples=count * BATCH, generator=generator)
+    for _ in DataLoader(data, batch_size=BATCH, sampler=sampler):
+        pass
+
+
+WAYS = {"batch": batches, "DataLoader": loaded}
+
+
+def measure(patch_sets, rounds, count):
+    """Microseconds a batch, medians over rounds in which the sets take turns."""
+    rng = np.random.default_rng(SEED)
+    cells = [(way, patch_set) for way in WAYS for patch_set in patch_sets]
+    times = {(way, len(patch_set)): [] for way, patch_set in cells}
+    for turn in range(rounds + 1):
+        for way, patch_set in cells[:: -1 if turn % 2 else 1]:
+            cpu, wall = time.process_time(), time.perf_counter()
+            WAYS[way](patch_set, count, rng)
+            spent = time.process_time() - cpu, time.perf_counter() - wall
+            if turn:  # the first round warms up
+                times[way, len(patch_set)].append(spent)
+    rows = []
+    for (way, slices), spent in times.items():
+        cpu, wall = (1e6 * statistics.median(clock) / count for clock in zip(*spent, strict=True))
+        row = {"way": way, "slices": slices, "cpu_us": round(cpu, 1), "wall_us": round(wall, 1)}
+        rows.append(row)
+    return rows
+
+
+def ratios(rows):
+    """The larger set's time over the smaller one's."""
+    few, many = min(row["slices"] for row in rows), max(row["slices"] for row in rows)
+    by = {(row["way"], row["slices"]): row for row in rows}
+    return [
+        {
+            "way": way,
+            "cpu": round(by[way, many]["cpu_us"] / by[way, few]["cpu_us"], 2),
+            "wall": round(by[way, many]["wall_us"] / by[way, few]["wall_us"], 2),
+        }
+        for way in WAYS
+    ]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--few", type=int, default=1000, help="slices of the small set (1000)")
+    parser.add_argument("--many", type=int, default=100_000, help="of the large one (100000)")
+    parser.add_argument("--rounds", type=int, default=11, help="timed rounds (11)")
+    parser.add_argument("--batches", type=int, default=500, help="batches a round (500)")
+    parser.add_argument("--out", type=Path, help="JSON file to write; without it, only print")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        patch_sets = []
+        for count in (options.few, options.many):
+            start = time.perf_counter()
+            written = write_noise(Path(folder) / str(count), count)
+            middle = time.perf_counter()
+            patch_sets.append(PatchSet.open(written.path))
+            end = time.perf_counter()
+            print(
+                f"{count:7} slices: written in {middle - start:.1f} s, "
+                f"opened and verified in {end - middle:.1f} s",
+                flush=True,
+            )
+        rows = measure(patch_sets, options.rounds, options.batches)
+    for row in rows:
+        print("{way:12} {slices:7} slices  {cpu_us:7.1f} us CPU  {wall_us:7.1f} us".format(**row))
+    compared = ratios(rows)
+    for row in compared:
+        print("{way:12} many / few: {cpu:.2f} in CPU time, {wall:.2f} on the wall".format(**row))
+    command = (
+        f"--few {options.few} --many {options.many} --rounds {options.rounds} "
+        f"--batches {options.batches}"
+    )
+    result = {
+        "what": "Microseconds for a random batch of a PatchSet: medians of interleaved rounds.",
+        "setting": {
+            "batch": BATCH,
+            "height": SIZE,
+            "width": SIZE,
+            "seed": SEED,
+            "rounds": options.rounds,
+            "batches": options.batches,
+            "pages": "warm: both sets were read once by PatchSet.open",
+        },
+        "provenance": provenance(f"python benchmarks/patch_batches.py {command}", ("numpy",)),
+        "rows": rows,
+        "ratios": compared,
+    }
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
