@@ -1,0 +1,57 @@
+"""Download LIDC-IDRI patients from the Imaging Data Commons and make a PatchSet, CC BY 3.0.
+
+    python data_scripts/download_idc.py OUT
+
+fetches ten patients with 72 nodules (0.73 GB, DICOM) to OUT/dicom/PATIENT/SERIES, and makes a
+PatchSet in OUT/patches with the readers' contours of LIDC's database. --patients N takes the first
+N of the manifest beside this script (at most 100, 9.1 GB), --patient names one. It says before it
+starts how much it will fetch; the same command goes on after a cut or Ctrl+C.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from nodule_lesson import fetch, idc
+
+# Another address for tests and mirrors.
+BUCKET = os.environ.get("NODULE_LESSON_IDC", idc.BUCKET)
+MANIFEST = Path(__file__).with_name("idc_manifest.csv")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="folder to fill")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--patients", type=int, default=10, metavar="N", help="default: 10")
+    which.add_argument(
+        "--patient",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="like LIDC-IDRI-0129; again for more",
+    )
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of patients")
+    parser.add_argument("--only-dicom", action="store_true", help="fetch, make no PatchSet")
+    chosen = parser.parse_args(arguments)
+    manifest = idc.read_manifest(chosen.manifest)
+    series = idc.choose(manifest, patients=chosen.patients, names=chosen.patient)
+    failed = idc.download(series, chosen.out, bucket=BUCKET)
+    if len(failed) < len(series) and not chosen.only_dicom:
+        from nodule_lesson import extraction  # SimpleITK, needed only now
+
+        patch_set = extraction.extract(
+            chosen.out / "dicom", chosen.out / "patches", outlines="lidc"
+        )
+        print(f"{len(patch_set)} slices in {patch_set.path}.")
+    if failed:
+        names = ", ".join(row.patient for row in failed)
+        raise OSError(f"not complete: {names}; the same command goes on from there.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(fetch.one_line_errors(main))

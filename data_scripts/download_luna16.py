@@ -1,0 +1,50 @@
+"""Download LUNA16 from Zenodo: CT volumes with nodules, 66.3 GB of zips in all, CC BY 4.0.
+
+    python data_scripts/download_luna16.py --subsets 0,1
+
+fetches subsets 0 and 1 (about 7 GB and 89 scans each) and annotations.csv to luna16/, says before
+it starts how much that is, resumes after a cut or Ctrl+C, checks every md5 and unpacks. Run the
+same command again to go on. Then data_scripts/extract_patches.py makes a PatchSet of it.
+"""
+
+import argparse
+import os
+import sys
+
+from nodule_lesson import fetch, luna16
+
+# Another address for tests and mirrors.
+ZENODO = os.environ.get("NODULE_LESSON_ZENODO", luna16.ZENODO)
+
+
+def subset_list(text):
+    """[0, 1] of "0,1"."""
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers like 0,1 are wanted, found {text!r}") from None
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--subsets", type=subset_list, default=[0], help="of 0 to 9; default: 0")
+    parser.add_argument("--out", default="luna16", help="folder; default: luna16")
+    parser.add_argument("--list", action="store_true", help="list what Zenodo has, fetch nothing")
+    parser.add_argument("--keep-zips", action="store_true", help="keep the zips once unpacked")
+    chosen = parser.parse_args(arguments)
+    if chosen.list:
+        for record in luna16.RECORDS:
+            print(f"Zenodo record {record}, {luna16.LICENCE}")
+            for name, file in luna16.files_of_record(record, zenodo=ZENODO).items():
+                print(f"  {name:24} {fetch.readable(file['size']):>8}  md5 {file['md5']}")
+        return 0
+    failed = luna16.download(chosen.subsets, chosen.out, keep_zips=chosen.keep_zips, zenodo=ZENODO)
+    if failed:
+        raise OSError(f"not complete: {', '.join(failed)}; the same command goes on from there.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(fetch.one_line_errors(main))

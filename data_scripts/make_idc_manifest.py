@@ -1,0 +1,87 @@
+"""Write data_scripts/idc_manifest.csv: where the Imaging Data Commons keep LUNA16's patients.
+
+    pip download --no-deps idc-index-data            # 79 MB, the Commons' index, CC BY
+    python data_scripts/make_idc_manifest.py --index idc_index_data-*.whl --luna16 FOLDER
+
+FOLDER holds LUNA16's annotations.csv and seriesuids.csv. The patients with the most nodules a byte
+come first, so that the first N rows are a good N to begin with. Needs pyarrow, fetches nothing.
+The manifest is a small text file that is committed: run this again only for a longer one.
+"""
+
+import argparse
+import csv
+import io
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+from nodule_lesson import fetch, idc
+
+PARQUET = "idc_index_data/idc_index.parquet"
+WANTED = {
+    "PatientID": "patient",
+    "SeriesInstanceUID": "series",
+    "crdc_series_uuid": "uuid",
+    "instanceCount": "files",
+    "series_size_MB": "megabytes",  # of 1,000,000 bytes, to the last one
+    "aws_bucket": "bucket",
+    "license_short_name": "licence",
+}
+
+
+def read_index(path):
+    """The CT series of LIDC-IDRI in idc-index-data's wheel: a list of dicts."""
+    from pyarrow import parquet
+
+    with zipfile.ZipFile(path) as wheel:
+        table = parquet.read_table(
+            io.BytesIO(wheel.read(PARQUET)),
+            columns=list(WANTED),
+            filters=[("collection_id", "=", "lidc_idri"), ("Modality", "=", "CT")],
+        )
+    return table.rename_columns(list(WANTED.values())).to_pylist()
+
+
+def choose(index, annotations, series, patients):
+    """The rows of the manifest: one series a patient, most nodules a byte first."""
+    nodules = Counter(row["seriesuid"] for row in annotations)
+    rows = []
+    for row in index:
+        if row["series"] in series and row["bucket"] == idc.BUCKET.split("/")[2].split(".")[0]:
+            row["bytes"] = round(row["megabytes"] * 1e6)
+            row["nodules"] = nodules[row["series"]]
+            rows.append({name: row[name] for name in idc.COLUMNS})
+    rows.sort(key=lambda row: (-row["nodules"] / row["bytes"], row["patient"]))
+    best = {}
+    for row in rows:
+        best.setdefault(row["patient"], row)
+    return list(best.values())[:patients]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--index", required=True, help="the wheel of idc-index-data")
+    parser.add_argument("--luna16", required=True, type=Path, help="folder of LUNA16's lists")
+    parser.add_argument("--patients", type=int, default=100, help="default: 100")
+    parser.add_argument("--out", default=Path(__file__).with_name("idc_manifest.csv"), type=Path)
+    chosen = parser.parse_args()
+    series = set((chosen.luna16 / "seriesuids.csv").read_text().split())
+    with open(chosen.luna16 / "annotations.csv", newline="") as file:
+        annotations = list(csv.DictReader(file))
+    rows = choose(read_index(chosen.index), annotations, series, chosen.patients)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, idc.COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    fetch.write_whole(chosen.out, text.getvalue().encode())
+    for count in (10, 20, len(rows)):
+        size = fetch.readable(sum(row["bytes"] for row in rows[:count]))
+        found = sum(row["nodules"] for row in rows[:count])
+        print(f"{min(count, len(rows))} patients: {found} nodules, {size}")
+
+
+if __name__ == "__main__":
+    sys.exit(fetch.one_line_errors(main))
