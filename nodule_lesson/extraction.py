@@ -410,9 +410,12 @@ def _same_recipe(parts, recipe):
 def _here(jobs, workers):
     if not jobs:
         return
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+    if count == 1:
+        yield from (extract_scan(*job) for job in jobs)
+        return
     # Fresh processes: a fork would inherit the threads of torch and SimpleITK half-way.
     context = multiprocessing.get_context("spawn")
-    count = min(workers or os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
         for future in as_completed([pool.submit(extract_scan, *job) for job in jobs]):
             yield future.result()

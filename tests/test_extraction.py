@@ -430,7 +430,9 @@ def test_the_script(folder, tmp_path):
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, str(script), *map(str, arguments)], capture_output=True, text=True
+            [sys.executable, str(script), *map(str, arguments)],
+            capture_output=True,
+            encoding="utf-8",
         )
 
     done = run(folder, tmp_path / "out", "--size", SIZE, "--workers", 1)
