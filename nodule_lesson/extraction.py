@@ -66,7 +66,7 @@ class Nodule:
 def crops(scan, nodules, obstacles=(), *, size=128):
     """The crops of one scan, and the nodules without one.
 
-    scan: a `ct.Scan`. nodules: its `Nodule`s. obstacles: nodules that must be in no crop. size:
+    scan: a `ct.Scan`. nodules: each `Nodule` of it. obstacles: nodules that must be in no crop. size:
     voxels a side. Returns (images, masks, readers, slices), stacks and columns as `PatchSet.write`
     takes them, or None where there is no crop, and a list of (nodule's name, reason). Large
     nodules choose their place first.
@@ -187,7 +187,7 @@ def find_scans(folder):
 def outlined_in_volumes(scan, folder):
     """The nodules of a simulated scan, from readers/SERIES.mhd and nodules.csv beside it.
 
-    Returns (nodules, obstacles, unused): the `Nodule`s to use, those that must only not be in
+    Returns (nodules, obstacles, unused): each `Nodule` to use, those that must only not be in
     another's crop, and pairs of (name, reason).
     """
     with open(Path(folder) / "nodules.csv", encoding="utf-8", newline="") as file:
@@ -336,12 +336,9 @@ def extract(
     if len(waiting) < len(jobs):
         print(f"{len(jobs) - len(waiting)} of {len(jobs)} scans were finished before.")
     run = _on_cluster(waiting, scheduler) if scheduler else _here(waiting, workers)
-    failed = {}
-    with tqdm(total=len(waiting), unit="scan", desc="extracting", disable=not waiting) as bar:
-        for path, reason in run:
-            if reason:
-                failed[path] = reason
-            bar.update()
+    if waiting:
+        run = tqdm(run, total=len(waiting), unit="scan", desc="extracting")
+    failed = {path: reason for path, reason in run if reason}
     return _join(out, parts, jobs, failed, recipe)
 
 

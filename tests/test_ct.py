@@ -1,5 +1,6 @@
 """Reading CT, held to SimpleITK reading the same volume whole."""
 
+import locale
 import shutil
 
 import numpy as np
@@ -29,6 +30,7 @@ def volume(direction=None, seed=0):
 def write_dicom(folder, image, *, skip=(), **tags):
     """A CT series as SimpleITK writes one: a slice a file, HU behind a rescale intercept."""
     folder.mkdir(parents=True, exist_ok=True)
+    before = locale.setlocale(locale.LC_ALL)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     for k in range(image.GetDepth()):
@@ -55,6 +57,7 @@ def write_dicom(folder, image, *, skip=(), **tags):
         # Names against the order of the slices: only their positions tell it.
         writer.SetFileName(str(folder / f"{99 - k:02d}.dcm"))
         writer.Execute(one)
+    locale.setlocale(locale.LC_ALL, before)  # GDCM sets "C" to write, and leaves it so
     return folder
 
 
@@ -134,6 +137,12 @@ def test_dicom_slices_are_ordered_by_place_and_know_their_patient(tmp_path):
     assert (found.patient, found.series) == ("LIDC-IDRI-0001", found.series)
     region, _ = found.region((2, 3, 4), (2, 5, 6))
     np.testing.assert_array_equal(region, array[2:4, 3:8, 4:10])
+
+
+def test_reading_leaves_the_locale_alone(tmp_path):
+    before = locale.setlocale(locale.LC_ALL)
+    Scan.open(write_dicom(tmp_path / "series", volume()[1])).load()
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_real_dicom_slices(real_data, tmp_path):
