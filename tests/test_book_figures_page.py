@@ -31,8 +31,9 @@ def visit(browser, server):
 
 # --- themes, motion -----------------------------------------------------------------------------
 
+# A scan is grey by day and by night: air is black.
 LOOK = """(root) => [
-    ...[...root.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL()),
+    ...[...root.querySelectorAll("canvas:not([data-grey])")].map((canvas) => canvas.toDataURL()),
     ...[...root.querySelectorAll("svg path, svg text")].map((node) => {
         const style = getComputedStyle(node);
         return `${style.stroke} ${style.fill}`;

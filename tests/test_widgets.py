@@ -18,6 +18,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
 from nodule_lesson import std, widgets
+from nodule_lesson.demo import open_demo
+from nodule_lesson.patches import normalisation
 from nodule_lesson.widgets import live, scenes
 from nodule_lesson.widgets.live import Choice, LiveFigure, Slider, started_at
 
@@ -89,7 +91,7 @@ def test_compute_runs_the_package(figure):
     called = set()
 
     def note(frame, event, argument):
-        if event == "call" and frame.f_code.co_filename == std.__file__:
+        if event == "call" and frame.f_code.co_filename in (std.__file__, normalisation.__file__):
             called.add(frame.f_code.co_name)
 
     sys.setprofile(note)
@@ -97,8 +99,8 @@ def test_compute_runs_the_package(figure):
         figure.compute(figure.parameters)
     finally:
         sys.setprofile(None)
-    public = {"soft_threshold_dynamics", "iterates", "std_energy", "gaussian_blur"}
-    assert called & public, f"only {sorted(called)} of nodule_lesson.std"
+    public = {"soft_threshold_dynamics", "iterates", "std_energy", "gaussian_blur", "normalise"}
+    assert called & public, f"only {sorted(called)} of the package"
 
 
 def test_every_control_matters(figure):
@@ -413,6 +415,79 @@ def test_no_scene_has_the_noise_of_another():
 def test_a_scene_that_nobody_made():
     with pytest.raises(ValueError, match="^scene must be one of noisy disc, .*; found 'square'.$"):
         scenes.scene("square")
+
+
+# --- the window of CT ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ct():
+    return module("ct_window")
+
+
+def ct_setting(ct, **change):
+    return {control.name: control.value for control in ct.CONTROLS} | change
+
+
+def test_examples_are_slices_with_a_consensus_well_inside_the_crop(ct):
+    for name in ct.TYPES:
+        hu, mask, bits = ct.example(name)
+        assert hu.shape == mask.shape == bits.shape == (128, 128)
+        assert (hu.dtype, mask.dtype, bits.dtype) == (np.int16, bool, np.uint8)
+        votes = sum((bits >> reader) & 1 for reader in range(4))
+        assert votes.max() >= 3
+        np.testing.assert_array_equal(mask, 2 * votes >= votes.max())
+        part, outline = ct.crop(name)
+        assert part.shape == outline.shape == (ct.SIZE, ct.SIZE)
+        np.testing.assert_array_equal(part, hu[16:112, 16:112])
+        assert outline.sum() == mask.sum() > 100, "cut, or too small to see"
+        hu[:] = 0  # a reader's own copy
+        assert ct.example(name)[0].any()
+    with pytest.raises(ValueError, match="^nodule must be one of isolated, .*; found 'round'.$"):
+        ct.crop("round")
+
+
+def test_examples_teach_what_the_chapter_says_of_them(ct):
+    """Ground glass lies between lung and tissue, a calcification above it, a cavity holds air."""
+    inside = {name: np.sort(hu[outline]) for name in ct.TYPES for hu, outline in [ct.crop(name)]}
+    middle = {name: np.median(values) for name, values in inside.items()}
+    assert -800 < middle["ground glass (GGO)"] < -450
+    assert -200 < middle["isolated"] < 120 and -200 < middle["juxtapleural"] < 120
+    bright = inside["calcific"]
+    assert bright[int(0.8 * len(bright))] > 200
+    assert inside["cavitary"][int(0.03 * len(inside["cavitary"]))] < -500
+
+
+@pytest.mark.parametrize("level, width", [(-600, 1500), (40, 400), (-860, 50)])
+def test_a_window_is_a_clipped_straight_line(ct, level, width):
+    result = ct.compute(ct_setting(ct, level=level, width=width))
+    line = np.interp(result["input"], [level - width / 2, level + width / 2], [0, 1])
+    np.testing.assert_allclose(result["field"], line, rtol=0, atol=1e-6)
+    assert result["lost"] == pytest.approx((abs(result["input"] - level) > width / 2).mean())
+
+
+def test_eq6_takes_its_ends_from_the_slice_or_from_the_set(ct):
+    images = open_demo("luna_like").images
+    for name in ct.TYPES:
+        slice_ = ct.compute(ct_setting(ct, nodule=name, display=ct.SLICE))
+        assert (slice_["field"].min(), slice_["field"].max(), slice_["lost"]) == (0, 1, 0)
+        whole = ct.compute(ct_setting(ct, nodule=name, display=ct.SET))
+        assert (whole["low"], whole["high"]) == (images.min(), images.max())
+        span = float(images.max()) - images.min()
+        expected = np.clip((whole["input"] - images.min()) / span, 0, 1)
+        np.testing.assert_allclose(whole["field"], expected, rtol=0, atol=1e-6)
+        hu, outline = ct.crop(name)
+        lung = hu[(hu < -500) & ~outline].mean()
+        assert whole["lung"] == pytest.approx((lung - images.min()) / span, abs=1e-6)
+        contrast = (hu[outline].mean() - lung) / span
+        assert whole["nodule"] - whole["lung"] == pytest.approx(contrast, abs=1e-6)
+
+
+def test_the_page_of_the_window_is_small():
+    """The crops travel in the page: what they add stays below a quarter of a megabyte."""
+    assert len(widgets.ct_window().page()) < 350_000
+    options = widgets.ct_window().options
+    assert sum(len(text) for pair in options["types"].values() for text in pair) < 250_000
 
 
 def test_every_module_with_a_script_is_exported():

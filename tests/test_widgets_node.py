@@ -1,5 +1,7 @@
-"""core.js in node, against the package, scipy and contourpy: what the live figures compute."""
+"""The page's JavaScript in node, against the package, scipy and contourpy."""
 
+import importlib
+import itertools
 import json
 import math
 import subprocess
@@ -207,3 +209,63 @@ def test_white_noise_is_white_and_the_same_in_both_languages(core):
     # Three standard errors of 16,384 independent standard normal numbers.
     assert abs(noise.mean()) < 0.024 and abs(noise.std() - 1) < 0.017
     assert abs(np.mean(noise[1:] * noise[:-1])) < 0.024
+
+
+# --- the window of CT ---------------------------------------------------------------------------
+
+STAND_IN = """
+const states = [];
+const nothing = () => {};
+const canvas = { dataset: {}, closest: () => ({ classList: { remove: nothing } }) };
+const mount = (name, build) => build({
+  options: OPTIONS,
+  field: () => ({ canvas, title: nothing, draw: nothing, contours: nothing }),
+  plot: () => ({
+    draw: (curves) => states.push({ curves: curves.map(({ y }) => Array.from(y)) }) }),
+  readouts: () => (...texts) => { states.at(-1).texts = texts; },
+  run: (compute) => SETTINGS.forEach((p) => {
+    const state = compute(p);
+    Object.assign(states.at(-1), state, {
+      input: Array.from(state.input), field: Array.from(state.field) });
+  }),
+});
+const contour = () => [];
+"""
+
+
+def test_the_window_is_that_of_the_package(node, tmp_path):
+    module = importlib.import_module("nodule_lesson.widgets.ct_window")
+    figure = widgets.ct_window()
+    windows = [(-600, 1500), (40, 400), (-860, 50), (-1000, 50), (500, 2500)]
+    settings = [
+        {"nodule": name, "display": display, "level": level, "width": width}
+        for name, display in itertools.product(module.TYPES, (module.SLICE, module.SET))
+        for level, width in windows[:1]
+    ]
+    settings += [
+        {"nodule": name, "display": module.WINDOW, "level": level, "width": width}
+        for name, (level, width) in itertools.product(module.TYPES, windows)
+    ]
+    source = Path(module.__file__).with_suffix(".js").read_text(encoding="utf-8")
+    body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
+    head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
+    script = tmp_path / "figure.mjs"
+    script.write_text(f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));")
+    run = subprocess.run([node, script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    states = json.loads(run.stdout)
+    for p, state in zip(settings, states, strict=True):
+        result = module.compute(p)
+        shape = (state["height"], state["width"])
+        np.testing.assert_array_equal(np.reshape(state["input"], shape), result["input"])
+        field = np.reshape(state["field"], shape)
+        np.testing.assert_allclose(field, result["field"], rtol=0, atol=1e-6, err_msg=str(p))
+        hu, outline = result["input"], result["outline"]
+        for curve, pixels in zip(state["curves"], (outline | True, outline), strict=True):
+            np.testing.assert_allclose(curve, module.histogram(hu, pixels), atol=1e-9)
+        ends, lost, means, contrast = (text.replace("−", "-") for text in state["texts"])
+        assert [float(end) for end in ends.split(" and ")] == [result["low"], result["high"]]
+        assert float(lost.removesuffix(" %")) == pytest.approx(100 * result["lost"], abs=0.051)
+        wanted = [result["lung"], result["nodule"], result["nodule"] - result["lung"]]
+        shown = [float(text) for text in (*means.split(" and "), contrast)]
+        np.testing.assert_allclose(shown, wanted, atol=5.1e-4)

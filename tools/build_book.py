@@ -25,7 +25,11 @@ EXECUTED = (
     "nodule_lesson/**/*.py",
     "nodule_lesson/**/*.js",
     "nodule_lesson/**/*.css",
+    "nodule_lesson/**/*.json",
+    "nodule_lesson/**/*.npz",
+    "nodule_lesson/**/*.xz",
     "book/results/**/*",
+    "data_scripts/**/*.csv",
 )
 # What the pages are made of besides.
 RENDERED = (
