@@ -67,9 +67,9 @@ def crops(scan, nodules, obstacles=(), *, size=128):
     """The crops of one scan, and the nodules without one.
 
     scan: a `ct.Scan`. nodules: each `Nodule` of it. obstacles: nodules that must be in no crop.
-    size: voxels a side. Returns (images, masks, readers, slices), stacks and columns as `PatchSet.write`
-    takes them, or None where there is no crop, and a list of (nodule's name, reason). Large
-    nodules choose their place first.
+    size: voxels a side. Returns (images, masks, readers, slices), stacks and columns as
+    `PatchSet.write` takes them, or None where there is no crop, and a list of (nodule's name,
+    reason). Large nodules choose their place first.
     """
     boxes, unused, columns = [], [], {name: [] for name in COLUMNS}
     images, masks, readers = [], [], []
