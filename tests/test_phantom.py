@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from nodule_lesson.extraction import extract
 from nodule_lesson.phantom import DOMAINS, simulate_patches, simulate_scan, write_scans
+from nodule_lesson.phantom.anatomy import make_chest
 from nodule_lesson.phantom.shapes import LIBRARY, harmonic_shape, library, make_library
 
 SHA256 = "0f9388f561e4a099d7a6d207faaf4575e8a5cdd2a35e29b02904472307fda829"
@@ -93,14 +94,14 @@ def test_crops_have_the_columns_and_both_classes():
 
 
 def test_half_of_the_crops_have_a_nodule_and_none_leaves_its_scan():
-    images, _, _, slices = simulate_patches("luna_like", 240, 5)
+    images, _, _, slices = simulate_patches("luna_like", 120, 5)
     assert slices["has_nodule"].mean() == pytest.approx(0.5, abs=0.1)
     assert not ((images == -1000).all(1).any() or (images == -1000).all(2).any())
 
 
 def test_readers_agree_as_much_as_those_of_lidc(scans):
     """Mutual 3-D Dice: 0.753 is the mean over LIDC's nodules with at least three readers."""
-    more = [simulate_scan("luna_like", number, 0) for number in range(7, 19)]
+    more = [simulate_scan("luna_like", number, 0) for number in range(7, 14)]
     means = []
     for scan in scans + more:
         for nodule in scan.nodules:
@@ -108,17 +109,16 @@ def test_readers_agree_as_much_as_those_of_lidc(scans):
             drawn = [(bits >> r) & 1 for r in range(4) if ((bits >> r) & 1).any()]
             pairs = itertools.combinations(drawn, 2)
             means.append(np.mean([2 * (p & q).sum() / (p.sum() + q.sum()) for p, q in pairs]))
-    assert len(means) > 20
-    # The mean of so few scatters by about 0.02; over 60 scans it is 0.75.
+    assert len(means) > 15
+    # The mean of so few scatters by about 0.02; over 60 scans it is 0.77.
     assert np.mean(means) == pytest.approx(0.753, abs=0.05)
 
 
-def test_no_bone_lies_in_the_air_outside_the_skin(scans):
-    for scan in scans:
-        bone = ndimage.binary_erosion(scan.hu > 350, np.ones((1, 2, 2)))
-        outside = ~scan.lung & (ndimage.maximum_filter(scan.hu, (1, 5, 5)) < -850)
-        near = ndimage.binary_dilation(outside, np.ones((1, 3, 3), bool))
-        assert not (bone & near).any()
+def test_no_bone_touches_the_air_outside_the_skin():
+    for seed in range(12):
+        chest = make_chest(np.random.default_rng(seed), (4, 128, 128), (1.25, 0.8, 0.8))
+        air = (chest.wall > 8) & (chest.hu < -850)
+        assert not (ndimage.binary_dilation(air, np.ones((1, 3, 3))) & (chest.hu > 350)).any()
 
 
 def test_the_clinic_has_seven_patients_814_slices_and_56_lesions(tmp_path):
