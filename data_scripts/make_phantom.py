@@ -1,6 +1,6 @@
 """Make simulated CT scans with lung nodules, in LUNA16's own layout.
 
-A scan takes about a second and 3 to 5 MB on disk (clinic_like: 9 MB). Nothing is downloaded. What
+A scan takes 1 to 5 seconds and 3 to 8 MB on disk (clinic_like: 15 MB). Nothing is downloaded. What
 is complete is kept, so an interrupted run goes on where it stopped. Licence of the result:
 CC BY 4.0; half of the nodules have shapes of LIDC-IDRI outlines (CC BY 3.0).
 """
