@@ -1,6 +1,7 @@
 """Losses: how far a predicted mask is from the readers' one."""
 
 import torch
+from torch.nn import functional as F
 
 
 def dice_loss(probability, target, smooth=1.0):
@@ -25,3 +26,31 @@ def dice_loss(probability, target, smooth=1.0):
     p, y = probability.flatten(1), target.to(probability.dtype).flatten(1)
     overlap = (p * y).sum(1)
     return (1 - (2 * overlap + smooth) / (p.sum(1) + y.sum(1) + smooth)).mean()
+
+
+def multitask_loss(output, mask, has_nodule, lambda1=1.0, lambda2=1.0):
+    """Eq. (7): L = L_Dice + lambda1 L_BCE^seg + lambda2 L_BCE^class, both weights 1 in the paper.
+
+    output: what a network of the lesson returns, `nodule_lesson.multitask.Output`. mask:
+    (N, 1, H, W), 0 or 1, of any type. has_nodule: (N,), 0 or 1. Without a classifier
+    (output.nodule is None) the last term is missing. These weights are not those of Eqs. (4) and
+    (5), which the paper gives the same names. Both cross entropies are of logits: they stay finite
+    where a probability in float32 has become 0 or 1. Returns a 0-d tensor; raises ValueError for
+    other shapes.
+    """
+    if not torch.is_tensor(mask) or mask.shape != output.logits.shape:
+        found = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
+        raise ValueError(f"mask must have the shape {tuple(output.logits.shape)}, found {found}.")
+    mask = mask.to(output.logits.dtype)
+    loss = dice_loss(output.mask, mask)
+    loss = loss + lambda1 * F.binary_cross_entropy_with_logits(output.logits, mask)
+    if output.nodule is None:
+        return loss
+    if not torch.is_tensor(has_nodule) or has_nodule.shape != output.nodule_logits.shape:
+        found = (
+            tuple(has_nodule.shape) if torch.is_tensor(has_nodule) else type(has_nodule).__name__
+        )
+        wanted = tuple(output.nodule_logits.shape)
+        raise ValueError(f"has_nodule must have the shape {wanted}, found {found}.")
+    target = has_nodule.to(output.nodule_logits.dtype)
+    return loss + lambda2 * F.binary_cross_entropy_with_logits(output.nodule_logits, target)

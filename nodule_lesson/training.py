@@ -45,6 +45,7 @@ def fit(
     learning_rate=1e-3,
     weight_decay=1e-8,
     schedule=None,
+    parameters=None,
     label="training",
     progress=True,
 ):
@@ -54,8 +55,10 @@ def fit(
     has_nodule), at least `steps` of them; tensors on the model's device. loss: a function of
     (model(images), masks, has_nodule) that returns a 0-d tensor. schedule: None for a constant
     learning rate, or a function from the optimiser to one of torch.optim.lr_scheduler, stepped
-    after every batch. label, progress: the words beside the progress bar, and whether there is
-    one. On the CPU the same weights, batches and random state of torch give the same bits.
+    after every batch. parameters: what is trained, as Adam takes it: tensors, or groups such as
+    {"params": [...], "lr": 1e-2}; None for all of the model's. label, progress: the words beside
+    the progress bar, and whether there is one. On the CPU the same weights, batches and random
+    state of torch give the same bits.
 
     Returns the list of the `steps` losses. Raises ValueError where steps is not a positive
     integer, where the batches run out, and where a loss is not finite: the weights are then those
@@ -64,7 +67,10 @@ def fit(
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps must be an integer of at least 1, found {steps!r}.")
     optimiser = torch.optim.Adam(
-        model.parameters(), lr=learning_rate, weight_decay=weight_decay, foreach=True
+        model.parameters() if parameters is None else parameters,
+        lr=learning_rate,
+        weight_decay=weight_decay,
+        foreach=True,
     )
     scheduler = schedule(optimiser) if schedule else None
     losses = []

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nodule_lesson.losses import dice_loss
+from nodule_lesson.losses import dice_loss, multitask_loss
+from nodule_lesson.multitask import Output
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=4, max_side=5)
 
@@ -67,3 +68,66 @@ def test_masks_may_be_booleans_or_integers():
 def test_bad_input_is_named(arguments, error, words):
     with pytest.raises(error, match=words):
         dice_loss(*arguments)
+
+
+# --- Eq. (7) -------------------------------------------------------------------------------------
+
+
+def an_output(seed=0, spread=3.0, classifier=True, n=4):
+    generator = torch.Generator().manual_seed(seed)
+    logits = spread * torch.randn(n, 1, 6, 5, generator=generator, dtype=torch.float64)
+    nodule = spread * torch.randn(n, generator=generator, dtype=torch.float64)
+    mask = torch.rand(n, 1, 6, 5, generator=generator) < 0.3
+    has_nodule = torch.arange(n) % 2
+    parts = (torch.sigmoid(nodule), nodule) if classifier else (None, None)
+    return Output(torch.sigmoid(logits), logits, logits, *parts), mask, has_nodule
+
+
+@pytest.mark.parametrize("lambda1, lambda2", [(1, 1), (0.3, 2.5), (0, 0)])
+def test_the_multitask_loss_is_the_printed_sum(lambda1, lambda2):
+    output, mask, has_nodule = an_output()
+    p, y = output.mask.numpy(), mask.numpy().astype(float)
+    c, t = output.nodule.numpy(), has_nodule.numpy()
+    overlap, total = (p * y).sum((1, 2, 3)), (p + y).sum((1, 2, 3))
+    expected = np.mean(1 - (2 * overlap + 1) / (total + 1))
+    expected += lambda1 * -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+    expected += lambda2 * -np.mean(t * np.log(c) + (1 - t) * np.log(1 - c))
+    found = multitask_loss(output, mask, has_nodule, lambda1, lambda2)
+    assert found.shape == () and found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_without_a_classifier_its_term_is_missing():
+    output, mask, has_nodule = an_output(classifier=False)
+    full, _, _ = an_output()
+    without = multitask_loss(output, mask, None)
+    assert without.item() == pytest.approx(multitask_loss(full, mask, has_nodule, 1, 0).item())
+
+
+def test_the_loss_and_its_gradient_are_finite_where_probabilities_saturate():
+    logits = torch.tensor([[[[200.0, -200.0]]]], requires_grad=True)
+    nodule = torch.tensor([-150.0], requires_grad=True)
+    output = Output(torch.sigmoid(logits), logits, logits, torch.sigmoid(nodule), nodule)
+    assert output.mask.flatten().tolist() == [1, 0] and output.nodule.item() == 0
+    wrong = torch.tensor([[[[0, 1]]]])
+    loss = multitask_loss(output, wrong, torch.ones(1))
+    # Both pixels are wrong by 200, the classifier by 150; Dice: 1 - 1/3.
+    assert loss.item() == pytest.approx(2 / 3 + 200 + 150)
+    loss.backward()
+    assert logits.grad.flatten().tolist() == pytest.approx([0.5, -0.5])
+    assert nodule.grad.item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        (lambda o, m, t: (o, m[:, 0], t), "mask"),
+        (lambda o, m, t: (o, m[:2], t), "mask"),
+        (lambda o, m, t: (o, m.numpy(), t), "mask"),
+        (lambda o, m, t: (o, m, t[:2]), "has_nodule"),
+        (lambda o, m, t: (o, m, t[:, None]), "has_nodule"),
+        (lambda o, m, t: (o, m, None), "has_nodule"),
+    ],
+)
+def test_shapes_that_do_not_fit(change, name):
+    with pytest.raises(ValueError, match=f"^{name} must have the shape"):
+        multitask_loss(*change(*an_output()))

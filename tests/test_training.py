@@ -82,6 +82,19 @@ def test_steps_are_adams():
     assert model.weight.item() == pytest.approx(expected, abs=1e-12)
 
 
+def test_groups_of_parameters_have_their_own_rate_and_others_stay():
+    """Adam's first step is its rate long, whatever the gradient is."""
+    model = nn.Linear(3, 1)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    before = model.bias.item()
+    batch = [(torch.ones(1, 3), None, None)]
+    groups = [{"params": [model.weight], "lr": 0.25}]
+    fit(model, batch, lambda out, *_: out.sum(), steps=1, parameters=groups, progress=False)
+    assert model.weight.tolist()[0] == pytest.approx([0.75] * 3, abs=1e-5)
+    assert model.bias.item() == before
+
+
 def test_a_nan_loss_stops_before_it_harms_the_weights():
     model = network()
     image, mask = torch.rand(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)

@@ -27,6 +27,7 @@ EXECUTED = (
     "nodule_lesson/**/*.css",
     "nodule_lesson/**/*.json",
     "nodule_lesson/**/*.npz",
+    "nodule_lesson/**/*.safetensors",
     "nodule_lesson/**/*.xz",
     "book/results/**/*",
     "data_scripts/**/*.csv",

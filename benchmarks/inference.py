@@ -1,0 +1,77 @@
+"""How long do the networks take for one crop on a CPU? Milliseconds, by network, side and threads.
+
+Wall time of a forward pass in evaluation mode, medians over interleaved runs: each round takes
+every case once, so that what else the machine does falls on all alike.
+
+    python benchmarks/inference.py --out book/results/inference.json
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from provenance import provenance
+from simulated_to_real import write
+from tqdm import tqdm
+
+from nodule_lesson import build_model, load_pretrained
+
+SIDES, THREADS = (64, 128), (1, 2)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=40, help="rounds (40)")
+    parser.add_argument("--out", type=Path, help="JSON file to write; without it, only print")
+    options = parser.parse_args(arguments)
+    torch.manual_seed(0)
+    models = {
+        "slim": load_pretrained("slim"),
+        "slim-plain": load_pretrained("slim-plain"),
+        "proposed, width 64": build_model("proposed").eval(),
+    }
+    cases = [(name, side, n) for name in models for side in SIDES for n in THREADS]
+    times = {case: [] for case in cases}
+    with torch.inference_mode():
+        for round_ in tqdm(range(options.repeats + 2), unit="round"):
+            for name, side, threads in cases:
+                if name.startswith("proposed") and round_ > 12:
+                    continue  # a second each
+                torch.set_num_threads(threads)
+                image = torch.rand(1, 1, side, side)
+                start = time.perf_counter()
+                models[name](image)
+                if round_ >= 2:  # the first ones allocate
+                    times[name, side, threads].append(1000 * (time.perf_counter() - start))
+    rows = [
+        {
+            "network": name,
+            "side": side,
+            "threads": threads,
+            "median_ms": round(statistics.median(found), 2),
+            "quartiles_ms": [round(q, 2) for q in statistics.quantiles(found, n=4)[::2]],
+            "runs": len(found),
+        }
+        for (name, side, threads), found in times.items()
+    ]
+    for row in rows:
+        print(
+            f"{row['network']:20} {row['side']:4} {row['threads']} threads "
+            f"{row['median_ms']:8.2f} ms ({row['quartiles_ms'][0]} to {row['quartiles_ms'][1]})"
+        )
+    source = provenance(f"python benchmarks/inference.py --repeats {options.repeats}")
+    source |= {"threads": "by row", "clock": "wall time"}
+    write(
+        options.out,
+        {
+            "what": "Milliseconds of a forward pass for one crop on a CPU.",
+            "rows": rows,
+            "provenance": source,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

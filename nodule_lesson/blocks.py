@@ -1,0 +1,243 @@
+"""The blocks that the networks of the lesson are built from, each a few lines.
+
+All take and give (N, channels, H, W). What the paper, arXiv 2410.20154, says of a block is
+followed to the letter; what it leaves open is an argument.
+"""
+
+import torch
+from torch import nn
+
+
+class DepthwiseSeparableConv(nn.Sequential):
+    """A k x k convolution within each channel, then a 1x1 one across channels (Chollet 2017).
+
+    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride), rounded up. It has k k inputs +
+    inputs outputs weights, where a dense convolution has k k inputs outputs. No bias: a batch
+    normalisation follows everywhere here.
+    """
+
+    def __init__(self, inputs, outputs, kernel=3, stride=1, dilation=1):
+        padding = dilation * (kernel // 2)
+        super().__init__(
+            nn.Conv2d(
+                inputs, inputs, kernel, stride, padding, dilation, groups=inputs, bias=False
+            ),
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+        )
+
+
+def conv3x3(inputs, outputs, stride=1, dilation=1, separable=False):
+    """A 3x3 convolution without bias that keeps the size, or divides it by the stride."""
+    if separable:
+        return DepthwiseSeparableConv(inputs, outputs, 3, stride, dilation)
+    return nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False)
+
+
+class BRC(nn.Sequential):
+    """Batch normalisation, ReLU, convolution: half a residual unit."""
+
+    def __init__(self, inputs, convolution):
+        super().__init__(nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), convolution)
+
+
+class ResidualUnit(nn.Module):
+    """x -> shortcut(x) + BRC(BRC(x)): the pre-activation unit of ResUNet (Zhang et al. 2018).
+
+    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride). The first convolution carries the
+    stride and is depthwise separable, as the paper has it; separable=False gives ResUNet's dense
+    one. The shortcut is a 1x1 convolution where the shape changes, else nothing. first=True is for
+    the unit that sees the image: no normalisation and no ReLU before its first convolution, which
+    is dense since there is one channel to look at.
+    """
+
+    def __init__(self, inputs, outputs, stride=1, separable=True, first=False):
+        super().__init__()
+        convolution = conv3x3(inputs, outputs, stride, separable=separable and not first)
+        self.residual = nn.Sequential(
+            convolution if first else BRC(inputs, convolution),
+            BRC(outputs, conv3x3(outputs, outputs)),
+        )
+        same = inputs == outputs and stride == 1
+        self.shortcut = (
+            nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        )
+
+    def forward(self, x):
+        return self.shortcut(x) + self.residual(x)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling (Chen et al. 2017): 3x3 convolutions at several dilations.
+
+    (N, inputs, H, W) -> (N, outputs, H, W). Each branch is convolution, batch normalisation, ReLU;
+    their outputs, one beside the other, go through a 1x1 convolution, normalisation and ReLU. The
+    rates 1, 5, 10, 15 are the paper's. What it leaves open: the branches have `outputs` channels,
+    are dense (separable=True: depthwise separable) and none of them is a global mean.
+    """
+
+    def __init__(self, inputs, outputs, rates=(1, 5, 10, 15), separable=False):
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                conv3x3(inputs, outputs, dilation=rate, separable=separable),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            )
+            for rate in rates
+        )
+        self.project = nn.Sequential(
+            nn.Conv2d(len(rates) * outputs, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x):
+        return self.project(torch.cat([branch(x) for branch in self.branches], 1))
+
+
+# --- how features of the classifier enter the U-Net ----------------------------------------------
+#
+# Each takes a feature s of the U-Net (N, segmentation, H, W) and one of the classifier's, c (N,
+# classification, H, W); its (N, out_channels, H, W) goes on to the next stage and to the skip.
+
+
+class CombinationBlock(nn.Module):
+    """The paper's block: c through a 1x1, beside s, 1x1 to s's channels, 3x3 depthwise separable.
+
+    The text names three convolutions and nothing between them, so by default there is nothing: the
+    block is linear. activation=True puts batch normalisation and ReLU behind both 1x1 ones.
+    """
+
+    def __init__(self, segmentation, classification, activation=False):
+        super().__init__()
+        self.translate = _pointwise(classification, classification, activation)
+        self.fuse = _pointwise(segmentation + classification, segmentation, activation)
+        self.spread = DepthwiseSeparableConv(segmentation, segmentation)
+        self.out_channels = segmentation
+
+    def forward(self, s, c):
+        return self.spread(self.fuse(torch.cat([s, self.translate(c)], 1)))
+
+
+def _pointwise(inputs, outputs, activation):
+    convolution = nn.Conv2d(inputs, outputs, 1, bias=False)
+    if not activation:
+        return convolution
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Concatenation(nn.Module):
+    """s and c side by side, and the next layer may sort them out: the plain alternative."""
+
+    def __init__(self, segmentation, classification):
+        super().__init__()
+        self.out_channels = segmentation + classification
+
+    def forward(self, s, c):
+        return torch.cat([s, c], 1)
+
+
+class LinearCombination(nn.Module):
+    """a s + b c with two learned numbers a channel: half a cross-stitch unit (Misra et al. 2016).
+
+    Half, since the classifier gets nothing back. It begins with a = 0.9, b = 0.1, and needs as
+    many channels on both sides: ValueError otherwise.
+    """
+
+    def __init__(self, segmentation, classification):
+        super().__init__()
+        if segmentation != classification:
+            raise ValueError(
+                "a linear combination needs equal numbers of channels, found "
+                f"{segmentation} and {classification}."
+            )
+        self.a = nn.Parameter(torch.full((segmentation, 1, 1), 0.9))
+        self.b = nn.Parameter(torch.full((segmentation, 1, 1), 0.1))
+        self.out_channels = segmentation
+
+    def forward(self, s, c):
+        return self.a * s + self.b * c
+
+
+class UpsampledCombination(CombinationBlock):
+    """The paper's block on a c of half the size, enlarged first by repeating its pixels."""
+
+    def forward(self, s, c):
+        return super().forward(s, nn.functional.interpolate(c, size=s.shape[-2:]))
+
+
+# --- the residual network ------------------------------------------------------------------------
+
+
+class Bottleneck(nn.Module):
+    """1x1 down, 3x3, 1x1 up, each with batch normalisation: ResNet-50's unit (He et al. 2016).
+
+    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride); the 3x3 convolution has `inner`
+    channels, the stride and the dilation.
+    """
+
+    def __init__(self, inputs, inner, outputs, stride=1, dilation=1):
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            conv3x3(inner, inner, stride, dilation),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Identity()
+        if inputs != outputs or stride != 1:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        return torch.relu(self.shortcut(x) + self.residual(x))
+
+
+def scaled(channels, width):
+    """Channels of a network of that width (64: as published), never under 16.
+
+    Under 16, PyTorch's CPU kernels crash in some layouts, and there is little to learn with.
+    """
+    return max(16, round(channels * width / 64))
+
+
+def resnet_stages(width=64, blocks=(3, 4, 6, 3), dilated=False):
+    """C1 .. C5 of a ResNet for one channel, a list of modules; blocks=(3, 4, 6, 3) is ResNet-50.
+
+    For an input of 128x128 and width 64 they give 64@64, 256@32, 512@16, 1024@8 and 2048@4: C1
+    ends before the maximum pooling, with which C2 begins. dilated=True, for DeepLabv3+: C5 keeps
+    the size of C4, and a dilation of 2 behind its first unit makes up for the missing stride: at
+    every second row and column it gives the same numbers (Chen et al. 2017).
+    """
+    channels = scaled(64, width)
+    first = nn.Sequential(
+        nn.Conv2d(1, channels, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    )
+    stages = [first]
+    for number, count in enumerate(blocks):
+        inner, outputs = (scaled(base * 2**number, width) for base in (64, 256))
+        units = [] if number else [nn.MaxPool2d(3, 2, 1)]
+        widened = dilated and number == len(blocks) - 1
+        for unit in range(count):
+            stride = 2 if number and unit == 0 and not widened else 1
+            dilation = 2 if widened and unit else 1
+            units.append(Bottleneck(channels, inner, outputs, stride, dilation))
+            channels = outputs
+        stages.append(nn.Sequential(*units))
+    return stages
+
+
+class Head(nn.Sequential):
+    """FC: the mean of each channel, then one number a sample, (N, channels, H, W) -> (N,)."""
+
+    def __init__(self, channels):
+        super().__init__(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1), nn.Flatten(0)
+        )

@@ -1,0 +1,166 @@
+"""Every network of the lesson by name, what it is made of, and the trained ones that ship with it.
+
+from nodule_lesson import build_model
+model = build_model("proposed")                  # the paper's network, 90 million parameters
+model = load_pretrained("slim")                  # a small one that has learned, 0.7 million
+"""
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from nodule_lesson.baselines import DeepLabV3Plus, ResUNet, ResUNetPlusPlus, UNet
+from nodule_lesson.multitask import DetectionGuidedNet
+from nodule_lesson.std import STDSigmoid
+
+_WEIGHTS = Path(__file__).parent / "weights"
+PRETRAINED = ("slim", "slim-plain", "slim-real", "slim-real-plain")
+
+MODELS = {
+    "proposed": DetectionGuidedNet,
+    # The rows of the paper's Table 3. The backbone's classifier is there, unconnected.
+    "backbone": partial(DetectionGuidedNet, combine=False, regularisation="none"),
+    "backbone+combination": partial(DetectionGuidedNet, regularisation="none"),
+    "std": partial(DetectionGuidedNet, regularisation="std"),
+    "std+prior": DetectionGuidedNet,
+    # The rivals of its Table 1.
+    "unet": UNet,
+    "resunet": ResUNet,
+    "resunet++": ResUNetPlusPlus,
+    "deeplabv3+": DeepLabV3Plus,
+}
+
+
+def build_model(name, width=64, **options):
+    """A network by its name, with new random weights.
+
+    name: one of MODELS; "proposed" and "std+prior" are the same. width: channels at full size, 64
+    as published. options: further arguments of its class. `forward(image)` on (N, 1, H, W), sides
+    multiples of 16, gives an `Output`, whose `nodule` is None where there is no classifier.
+    Raises ValueError for an unknown name.
+    """
+    _check_name(name, MODELS)
+    return MODELS[name](width=width, **options)
+
+
+# --- what a network is made of -------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """One block: its output's shape (channels, H, W) for one image, parameters, multiply-adds."""
+
+    name: str
+    shape: tuple
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network's blocks, in the order in which they run; printed as a table."""
+
+    rows: tuple
+    parameters: int
+    multiply_adds: int
+
+    def _cells(self):
+        yield "block", "output", "parameters", "multiply-adds"
+        for row in self.rows:
+            shape = " x ".join(map(str, row.shape))
+            yield row.name, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}"
+        yield "all", "", f"{self.parameters:,}", f"{self.multiply_adds:,}"
+
+    def __repr__(self):
+        return "\n".join(f"{a:10} {b:>16} {c:>12} {d:>16}" for a, b, c, d in self._cells())
+
+    def _repr_markdown_(self):
+        head, *rows = (f"| {' | '.join(cells)} |" for cells in self._cells())
+        return "\n".join([head, "|:--|--:|--:|--:|", *rows])
+
+
+def summary(model, side=128):
+    """What each block of a model gives, holds and costs for one image of side x side: a `Summary`.
+
+    Blocks are the model's direct submodules under their own names, "S2 + C1" the combination of
+    those two. Multiply-adds are those of convolutions, linear layers and STD's Gaussian; what
+    normalisation, ReLU and additions take is not counted. A copy of the model is run once.
+    """
+    model = copy.deepcopy(model).eval()
+    rows, counts = {}, {}
+    combination = getattr(model, "combination", {})
+    names = {module: name for name, module in model.named_children()}
+    for stage, module in combination.items():
+        number = int(stage[1]) - (0 if model.upsampled else 1)
+        names[module] = f"{stage} + C{number}"
+    owners = {part: block for block in names for part in block.modules()}
+    owners |= {part: block for block in combination.values() for part in block.modules()}
+
+    def count(module, inputs, output):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            # Each weight is used once for each place of the output (transposed: of the input).
+            shape = inputs[0].shape if isinstance(module, nn.ConvTranspose2d) else output.shape
+            places = shape[-2:].numel() if len(shape) == 4 else 1
+            block = owners[module]
+            counts[block] = counts.get(block, 0) + module.weight.numel() * places
+        if module in names:
+            rows[module] = tuple(output.shape[1:])
+
+    for module in model.modules():
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        output = model(next(model.parameters()).new_zeros(1, 1, side, side))
+    std = getattr(model, "std", None)
+    if isinstance(std, STDSigmoid):  # the model asks it for logits, so no hook is called
+        rows[std] = tuple(output.mask.shape[1:])
+        counts[std] = std.iterations * side * side * 2 * side
+    rows = tuple(
+        Row(
+            names[block],
+            shape,
+            sum(p.numel() for p in block.parameters()),
+            counts.get(block, 0),
+        )
+        for block, shape in rows.items()
+    )
+    return Summary(rows, sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
+
+
+# --- what ships with the package -----------------------------------------------------------------
+
+
+def load_pretrained(name="slim"):
+    """A slim `DetectionGuidedNet` that has been trained, in evaluation mode, on the CPU.
+
+    "slim" and "slim-real" were trained on simulated slices, and on real ones of LIDC-IDRI;
+    "slim-plain" and "slim-real-plain" are their twins with a plain sigmoid. They look at 64x64
+    crops, cut from 128x128 after Eq. (6). `model_card(name)` says how they were made and what they
+    reach. For teaching, not for clinical use. Raises ValueError for an unknown name, and for
+    weights that are not those of the card.
+    """
+    card = model_card(name)
+    path = _WEIGHTS / f"{name}.safetensors"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+        raise ValueError(f"The weights {path.name} are damaged: install the package again.")
+    model = DetectionGuidedNet(**card["model"])
+    # Convolutions are stored in half precision, and computed with in single.
+    model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    return model.eval()
+
+
+def model_card(name="slim"):
+    """Data, recipe, seed, scores and checksum of a pretrained network: a dictionary."""
+    _check_name(name, PRETRAINED)
+    return json.loads((_WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _check_name(name, names):
+    if name not in names:
+        raise ValueError(f"name must be one of {', '.join(names)}; found {name!r}.")

@@ -1,0 +1,262 @@
+"""Models by name, their summary against a count by hand, and the weights that ship."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import nodule_lesson
+from nodule_lesson import models
+from nodule_lesson.demo import open_demo
+from nodule_lesson.models import (
+    MODELS,
+    PRETRAINED,
+    build_model,
+    load_pretrained,
+    model_card,
+    summary,
+)
+from nodule_lesson.multitask import SLIM, DetectionGuidedNet, Output
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
+
+
+def slim_options(name):
+    return {} if name in RIVALS else {k: v for k, v in SLIM.items() if k != "width"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_returns_the_same_kind_of_object(name):
+    torch.manual_seed(0)
+    output = build_model(name, width=8, **slim_options(name)).eval()(torch.rand(2, 1, 64, 48))
+    assert isinstance(output, Output)
+    for field in (output.mask, output.logits, output.u):
+        assert field.shape == (2, 1, 64, 48) and field.dtype == torch.float32
+    assert torch.equal(output.mask, torch.sigmoid(output.logits))
+    if name in RIVALS:
+        assert output.nodule is None and output.nodule_logits is None
+    else:
+        assert torch.equal(output.nodule, torch.sigmoid(output.nodule_logits))
+        assert output.nodule.shape == (2,)
+
+
+def test_names_are_those_of_the_tables():
+    def std_of(name):
+        return build_model(name, **SLIM).std
+
+    assert std_of("backbone") is None and std_of("backbone+combination") is None
+    assert set(dict(std_of("std").named_parameters())) == {"raw_sigma"}
+    assert std_of("std").lambda2 == 0
+    for name in ("proposed", "std+prior"):
+        assert set(dict(std_of(name).named_parameters())) == {"raw_sigma", "raw_lambda2"}
+    assert len(build_model("backbone", **SLIM).combination) == 0
+    assert list(build_model("std", **SLIM).combination) == ["S2", "S3", "S4", "S5"]
+    for name in ("build_model", "load_pretrained", "model_card", "summary"):
+        assert getattr(nodule_lesson, name) is getattr(models, name)
+    with pytest.raises(AttributeError, match="build_modle"):
+        _ = nodule_lesson.build_modle
+
+
+@pytest.mark.parametrize(
+    "call, names",
+    [
+        (build_model, MODELS),
+        (load_pretrained, PRETRAINED),
+        (model_card, PRETRAINED),
+    ],
+)
+def test_an_unknown_name_is_told_the_names(call, names):
+    with pytest.raises(ValueError, match="unett") as caught:
+        call("unett")
+    assert all(name in str(caught.value) for name in names)
+
+
+# --- the summary ---------------------------------------------------------------------------------
+
+
+def count_by_hand(width, side):
+    """Multiply-adds of the paper's network, written out from its table of sizes."""
+
+    def wide(channels):
+        return max(16, channels * width // 64)
+
+    def separable(a, b, places, before=None):
+        return 9 * a * places + a * b * places
+
+    total = 0
+    c = [wide(n) for n in (64, 256, 512, 1024, 2048)]
+    inner = [wide(n) for n in (64, 128, 256, 512)]
+    places = [(side // 2**k) ** 2 for k in range(6)]
+    total += 49 * c[0] * places[1]
+    blocks = (3, 4, 6, 3)
+    for k in range(4):
+        at = places[k + 2]
+        before = places[max(k + 1, 2)]  # C2 is entered after its pooling
+        for unit in range(blocks[k]):
+            inputs = c[k] if unit == 0 else c[k + 1]
+            total += inputs * inner[k] * (before if unit == 0 else at)
+            total += 9 * inner[k] ** 2 * at + inner[k] * c[k + 1] * at
+            if unit == 0:
+                total += inputs * c[k + 1] * at
+    total += c[4]
+    s = [wide(64 * 2**k) for k in range(5)]
+    total += (9 * s[0] + 9 * s[0] ** 2 + s[0]) * places[0]
+    for k in range(1, 5):
+        at = places[k]
+        total += separable(s[k - 1], s[k], at) + 9 * s[k] ** 2 * at + s[k - 1] * s[k] * at
+        both = c[k - 1] ** 2 + (s[k] + c[k - 1]) * s[k]
+        total += both * at + separable(s[k], s[k], at)
+    for k, channels in ((4, s[4]), (0, s[0])):
+        total += (4 * 9 * channels**2 + 4 * channels**2) * places[k]
+    for k in (3, 2, 1, 0):
+        inputs = s[k + 1] + s[k]
+        total += (9 * inputs + inputs * s[k] + 9 * s[k] ** 2 + inputs * s[k]) * places[k]
+    total += s[0] * places[0]
+    return total + 10 * 2 * side**3
+
+
+@pytest.mark.parametrize("width, side", [(16, 64), (32, 128)])
+def test_multiply_adds_are_those_of_a_count_by_hand(width, side):
+    model = DetectionGuidedNet(width)
+    table = summary(model, side)
+    assert table.multiply_adds == count_by_hand(width, side)
+    assert table.parameters == sum(p.numel() for p in model.parameters())
+    assert table.multiply_adds == sum(row.multiply_adds for row in table.rows)
+
+
+def test_a_summary_has_the_papers_names_and_leaves_the_model_alone():
+    model = DetectionGuidedNet(**SLIM).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    table = summary(model, 64)
+    names = [row.name for row in table.rows]
+    assert set(names) >= {f"S{k}" for k in range(1, 10)} | {f"C{k}" for k in range(1, 6)} | {"FC"}
+    assert {"S2 + C1", "S3 + C2", "S4 + C3", "S5 + C4", "std"} <= set(names)
+    assert names.index("S3 + C2") < names.index("S4") < names.index("S6") < names.index("S9")
+    shapes = {row.name: row.shape for row in table.rows}
+    assert shapes["S5"] == (128, 4, 4) and shapes["C5"] == (256, 2, 2) and shapes["FC"] == ()
+    assert model.training and not model.S1._forward_hooks
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert f"{table.parameters:,}" in repr(table) and "S5 + C4" in repr(table)
+    assert table._repr_markdown_().count("\n") == len(table.rows) + 2
+    upsampled = summary(DetectionGuidedNet(**SLIM, combine="upsampled"), 64)
+    assert "S5 + C5" in [row.name for row in upsampled.rows]
+
+
+def test_a_transposed_convolution_counts_its_input():
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up = nn.ConvTranspose2d(1, 3, 2, 2)
+
+        def forward(self, x):
+            return self.up(x)
+
+    assert summary(Small(), 16).multiply_adds == 16 * 16 * 3 * 2 * 2
+
+
+# --- what ships ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_card_tells_where_weights_come_from(name):
+    card = model_card(name)
+    assert "not for clinical use" in card["what"]
+    assert card["data"]["source"] and card["data"]["licence"] and card["recipe"]["seed"] == 0
+    for source in card["data"]["sources"]:
+        assert source["doi"].startswith("10.") and source["licence"]
+    assert "benchmarks/slim_weights.py" in card["provenance"]["command"]
+    assert len(card["data"].get("sha256") or card["data"]["simulator_sha256"]) == 64
+    assert set(card["scores"]) == {
+        "simulated patients",
+        "real patients",
+        "patients of the second real set",
+    }
+    for score in card["scores"].values():
+        low, high = score["interval_by_patient"]
+        assert 0 < low < score["mean_dice"] < high < 1 and score["slices"] > 90
+    assert not re.search(r"/(home|work|tmp|root)/", json.dumps(card))
+    path = models._WEIGHTS / f"{name}.safetensors"
+    assert path.stat().st_size == card["bytes"] < 4e6
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_pretrained_networks_find_the_nodules_of_the_demo_set(name):
+    """Simulated slices that none of the four has seen."""
+    model = load_pretrained(name)
+    assert not model.training and (model.std is None) == name.endswith("plain")
+    demo = open_demo("luna_like")
+    rows = np.flatnonzero(demo.masks[:, 32:96, 32:96].any((1, 2)))[::3]
+    images, masks, _ = demo.batch(rows)
+    with torch.no_grad():
+        output = model(images[..., 32:96, 32:96])
+    found, truth = output.mask >= 0.5, masks[..., 32:96, 32:96] > 0
+    dice = 2 * (found & truth).sum((1, 2, 3)) / (found.sum((1, 2, 3)) + truth.sum((1, 2, 3)))
+    assert len(dice) > 30 and dice.mean() > 0.6, f"{dice.mean():.3f}"
+
+
+def test_twins_differ_in_the_last_layer_alone():
+    for name in ("slim", "slim-real"):
+        with_std, plain = load_pretrained(name), load_pretrained(f"{name}-plain")
+        extra = set(with_std.state_dict()) - set(plain.state_dict())
+        assert extra and all(key.startswith("std.") for key in extra)
+        card = model_card(name)
+        for key in ("sigma", "lambda1", "lambda2", "epsilon"):
+            assert card["std"][key] == pytest.approx(float(getattr(with_std.std, key)), abs=1e-4)
+
+
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    for suffix in ("json", "safetensors"):
+        shutil.copy(models._WEIGHTS / f"slim.{suffix}", tmp_path)
+    monkeypatch.setattr(models, "_WEIGHTS", tmp_path)
+    assert load_pretrained("slim")
+    path = tmp_path / "slim.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="slim.safetensors are damaged: install"):
+        load_pretrained("slim")
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_scores_on_real_slices_can_be_made_again(name, real_data, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from crops import load_real
+    from slim_weights import score
+
+    found = score(load_pretrained(name), load_real(real_data, "lidc_clinic"))
+    card = model_card(name)["scores"]["patients of the second real set"]
+    assert found["slices"] == card["slices"] and found["negatives"] == card["negatives"]
+    for key in ("mean_dice", "median_dice", "auc_of_c", "negatives_marked"):
+        assert found[key] == pytest.approx(card[key], abs=2e-3), key
+
+
+def test_the_auc_of_c_is_that_of_scipy(monkeypatch):
+    """The share of ordered pairs equals Mann and Whitney's U over their number."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from scipy.stats import mannwhitneyu
+    from slim_weights import area_under_curve
+
+    random = np.random.default_rng(0)
+    yes, no = random.integers(0, 9, 50) / 8, random.integers(0, 6, 40) / 8  # with ties
+    expected = mannwhitneyu(yes, no).statistic / (len(yes) * len(no))
+    assert area_under_curve(yes, no) == pytest.approx(expected)
+
+
+def test_training_slim_networks_needs_real_slices(tmp_path):
+    import subprocess
+
+    environment = {"PATH": "/usr/bin:/bin"}
+    found = subprocess.run(
+        [sys.executable, BENCHMARKS / "slim_weights.py"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert found.returncode == 2 and "NODULE_REAL_DATA" in found.stderr
