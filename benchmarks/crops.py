@@ -41,11 +41,11 @@ class Slices:
         return len(self.images)
 
 
-def load_real(folder):
-    """The real slices of 560 nodules of 287 patients."""
-    with (folder / "lidc_pretrain.csv").open(newline="", encoding="utf-8") as file:
+def load_real(folder, name="lidc_pretrain"):
+    """The real slices: of 560 nodules of 287 patients, or "lidc_clinic": of 58 of 7 others."""
+    with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    with np.load(folder / "lidc_pretrain.npz") as data:
+    with np.load(folder / f"{name}.npz") as data:
         images, bits = data["images"], data["masks_bits"]
     readers = np.array([int(row["n_readers"]) for row in rows])
     consensus = 2 * np.bitwise_count(bits) >= readers[:, None, None]

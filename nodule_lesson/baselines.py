@@ -256,7 +256,7 @@ class DeepLabV3Plus(_Segmenter):
     C1 64, C2 256, C3 512, C4 1024, C5 2048 (dilated), ASPP 256, low 48, decoder 256 channels. Its
     rates are 6, 12 and 18, its ResNet is the 101. Which one the lung paper took is not said; 50 is
     its classifier's. Convolutions are dense, the separable ones go with Xception. The decoder has
-    two 3x3 convolutions, as in the ECCV paper; public code with one has 39.8 million parameters. No
+    two 3x3 convolutions, as in ECCV 2018; public code with one has 39.8 million parameters. No
     weights of ImageNet, no dropout, one input channel, one logit. Raises ValueError for a batch of
     one image in training, whose mean would be normalised by itself.
     """

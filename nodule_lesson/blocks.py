@@ -212,8 +212,11 @@ def resnet_stages(width=64, blocks=(3, 4, 6, 3), dilated=False):
     For an input of 128x128 and width 64 they give 64@64, 256@32, 512@16, 1024@8 and 2048@4: C1
     ends before the maximum pooling, with which C2 begins. dilated=True, for DeepLabv3+: C5 keeps
     the size of C4, and a dilation of 2 behind its first unit makes up for the missing stride: at
-    every second row and column it gives the same numbers (Chen et al. 2017).
+    every second row and column it gives the same numbers (Chen et al. 2017). Raises ValueError for
+    blocks that are not four counts.
     """
+    if len(blocks) != 4 or min(blocks) < 1:
+        raise ValueError(f"blocks must be four counts of at least 1, found {blocks!r}.")
     channels = scaled(64, width)
     first = nn.Sequential(
         nn.Conv2d(1, channels, 7, 2, 3, bias=False),

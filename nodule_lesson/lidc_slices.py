@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import fetch
+from . import contours, fetch
 from .patches import PatchSet
 
 HANDLE = "zhangweiled/lidcidri"
@@ -164,12 +164,6 @@ def _read(path, size=None):
 # --- making a PatchSet ---------------------------------------------------------------------------
 
 
-def consensus(bits, readers):
-    """1 where at least half of the `readers` who outlined the nodule agree: (N, H, W), uint8."""
-    votes = sum((bits >> reader) & 1 for reader in range(8))
-    return ((votes > 0) & (2 * votes >= readers)).astype(np.uint8)
-
-
 def convert(folder, out):
     """Make a PatchSet in `out` of a folder of pictures; return it, and what was skipped and why.
 
@@ -200,7 +194,7 @@ def convert(folder, out):
 def _write(nodules, skipped, out):
     images = np.concatenate([nodule.images for nodule in nodules])
     bits = np.concatenate([nodule.bits for nodule in nodules])
-    masks = np.concatenate([consensus(nodule.bits, nodule.readers) for nodule in nodules])
+    masks = np.concatenate([contours.consensus(nodule.bits, nodule.readers) for nodule in nodules])
     unknown = [None] * len(images)
 
     def each(value):

@@ -19,7 +19,6 @@ from torch import nn
 
 from nodule_lesson.baselines import DeepLabV3Plus, ResUNet, ResUNetPlusPlus, UNet
 from nodule_lesson.multitask import DetectionGuidedNet
-from nodule_lesson.std import STDSigmoid
 
 _WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = ("slim", "slim-plain", "slim-real", "slim-real-plain")
@@ -91,9 +90,13 @@ def summary(model, side=128):
 
     Blocks are the model's direct submodules under their own names, "S2 + C1" the combination of
     those two. Multiply-adds are those of convolutions, linear layers and STD's Gaussian; what
-    normalisation, ReLU and additions take is not counted. A copy of the model is run once.
+    normalisation, ReLU and additions take is not counted. Nothing is computed: shapes alone travel
+    through a copy of the model.
     """
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model).to("meta").eval()
+    std = getattr(model, "std", None)
+    if std is not None:
+        model.std = None  # it refuses "meta"; its row is known without running it
     rows, counts = {}, {}
     combination = getattr(model, "combination", {})
     names = {module: name for name, module in model.named_children()}
@@ -116,10 +119,9 @@ def summary(model, side=128):
     for module in model.modules():
         module.register_forward_hook(count)
     with torch.no_grad():
-        output = model(next(model.parameters()).new_zeros(1, 1, side, side))
-    std = getattr(model, "std", None)
-    if isinstance(std, STDSigmoid):  # the model asks it for logits, so no hook is called
-        rows[std] = tuple(output.mask.shape[1:])
+        model(torch.empty(1, 1, side, side, device="meta"))
+    if std is not None:
+        names[std], rows[std] = "std", (1, side, side)
         counts[std] = std.iterations * side * side * 2 * side
     rows = tuple(
         Row(

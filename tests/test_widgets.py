@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import std, widgets
+from nodule_lesson import blocks, metrics, std, widgets
 from nodule_lesson.demo import open_demo
 from nodule_lesson.patches import normalisation
 from nodule_lesson.widgets import live, scenes
@@ -88,11 +88,12 @@ def test_input_and_field_are_arrays_of_finite_numbers(figure):
 
 
 def test_compute_runs_the_package(figure):
+    package = {module.__file__ for module in (blocks, metrics, std, normalisation)}
     called = set()
 
     def note(frame, event, argument):
-        if event == "call" and frame.f_code.co_filename in (std.__file__, normalisation.__file__):
-            called.add(frame.f_code.co_name)
+        if event == "call" and frame.f_code.co_filename in package:
+            called.update((frame.f_code.co_name, frame.f_code.co_qualname))
 
     sys.setprofile(note)
     try:
@@ -100,14 +101,25 @@ def test_compute_runs_the_package(figure):
     finally:
         sys.setprofile(None)
     public = {"soft_threshold_dynamics", "iterates", "std_energy", "gaussian_blur", "normalise"}
+    public |= {"conv3x3", *metrics.OVERLAPS, *metrics.DISTANCES}
+    # Modules are called through `forward`; a method has its class in its qualified name.
+    public |= {"CombinationBlock.forward"}
     assert called & public, f"only {sorted(called)} of the package"
 
 
 def test_every_control_matters(figure):
     """Some setting, found by moving all others too, where this control alone changes the field."""
     ends = {c.name: _ends(c) for c in figure.controls}
+    bases = [figure.parameters, {**figure.parameters, "c": 0.5}]
+    # What another choice switches off.
+    bases += [
+        {**figure.parameters, control.name: option}
+        for control in figure.controls
+        if isinstance(control, Choice)
+        for option in control.options
+    ]
     for name, values in ends.items():
-        for base in (figure.parameters, {**figure.parameters, "c": 0.5}):
+        for base in bases:
             base = {key: base[key] for key in figure.parameters}
             fields = [figure.compute({**base, name: value}) for value in values]
             changed = any(
@@ -488,6 +500,53 @@ def test_the_page_of_the_window_is_small():
     assert len(widgets.ct_window().page()) < 350_000
     options = widgets.ct_window().options
     assert sum(len(text) for pair in options["types"].values() for text in pair) < 250_000
+
+
+# --- the measures of a segmentation -------------------------------------------------------------
+
+
+@pytest.fixture
+def outlines():
+    return module("segmentation_measures")
+
+
+def outlines_setting(outlines, **change):
+    return {control.name: control.value for control in outlines.CONTROLS} | change
+
+
+def test_a_shift_moves_the_prediction_by_whole_pixels(outlines):
+    before, truth = outlines.masks(outlines_setting(outlines, right=0, down=0, rough=0))
+    np.testing.assert_array_equal(before, truth)  # at size 1 it is the truth itself
+    moved, same = outlines.masks(outlines_setting(outlines, right=7, down=-4, rough=0))
+    np.testing.assert_array_equal(same, truth)
+    np.testing.assert_array_equal(moved, np.roll(truth, (-4, 7), (0, 1)))
+    assert outlines.compute(outlines_setting(outlines, rough=0, right=0, down=0))["measures"] == {
+        **dict.fromkeys(metrics.OVERLAPS, 1.0), **dict.fromkeys(metrics.DISTANCES, 0.0)
+    }  # fmt: skip
+
+
+def test_a_speck_makes_hd_jump_and_leaves_dice(outlines):
+    plain = outlines.compute(outlines_setting(outlines))["measures"]
+    speck = outlines.compute(outlines_setting(outlines, speck="1 pixel"))["measures"]
+    assert abs(plain["dice"] - speck["dice"]) < 0.001
+    assert speck["hausdorff_distance"] > 3 * plain["hausdorff_distance"]
+
+
+def test_what_is_undefined_is_said_to_be(outlines):
+    nothing = outlines_setting(outlines, truth="empty slice", size=0)
+    result = outlines.compute(nothing)
+    assert not result["input"].any() and not result["field"].any()
+    assert all(np.isnan(value) for value in result["measures"].values())
+    assert outlines.draw(nothing, result).axes[2].get_legend_handles_labels()[1] == [
+        "Dice undefined", "IoU undefined"
+    ]  # fmt: skip
+
+
+def test_the_curves_pass_through_the_present_setting(outlines):
+    setting = outlines_setting(outlines, right=-6, truth="small nodule")
+    found = outlines.curves(setting, [-7, -6, -5])
+    for name, value in outlines.compute(setting)["measures"].items():
+        np.testing.assert_equal(found[name][1], value)
 
 
 def test_every_module_with_a_script_is_exported():

@@ -14,7 +14,7 @@ from contourpy import contour_generator
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import std, widgets
+from nodule_lesson import metrics, std, widgets
 from nodule_lesson.widgets import scenes
 
 CORE = Path(widgets.__file__).with_name("core.js")
@@ -269,3 +269,57 @@ def test_the_window_is_that_of_the_package(node, tmp_path):
         wanted = [result["lung"], result["nodule"], result["nodule"] - result["lung"]]
         shown = [float(text) for text in (*means.split(" and "), contrast)]
         np.testing.assert_allclose(shown, wanted, atol=5.1e-4)
+
+
+# --- the measures of a segmentation -------------------------------------------------------------
+
+
+def test_the_measures_are_those_of_the_package(node, tmp_path):
+    """Masks of every kind of setting, and masks of noise that the figure cannot draw."""
+    module = importlib.import_module("nodule_lesson.widgets.segmentation_measures")
+    base = {control.name: control.value for control in module.CONTROLS}
+    changes = [{}, {"pixel": 0.55}, {"size": 0}, {"size": 1.5, "rough": 4}, {"size": 0.05}]
+    changes += [{"right": right, "down": down} for right, down in ((-40, 40), (39, -17), (0, 0))]
+    changes += [{"right": 12, "rough": rough} for rough in (0, 0.25, 2, 3.75)]
+    settings = [
+        {**base, "truth": truth, "speck": speck, **change}
+        for truth, speck, change in itertools.product(module.RADII, module.SPECKS, changes)
+    ]
+    random = np.random.default_rng(0)
+    noise = [random.random((2, 17, 17)) < share for share in (0.02, 0.3, 0.8, 1.0)]
+    noise += [
+        np.stack([mask, other]) for mask, other in itertools.pairwise(noise[0][:1] ^ noise[2])
+    ]
+    source = Path(module.__file__).with_suffix(".js").read_text(encoding="utf-8")
+    body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
+    pairs = [[mask.astype(int).ravel().tolist() for mask in pair] for pair in noise]
+    script = tmp_path / "figure.mjs"
+    script.write_text(
+        f"""const mount = () => {{}};
+{body}
+const nan = (key, value) => (Number.isNaN(value) ? "nan" : value);
+const drawn = {json.dumps(settings)}.map((p) => {{
+  const truth = trueMask(p), pred = predictedMask(p);
+  return [Array.from(pred), Array.from(truth), measuresOf(pred, truth, GRID, p.pixel).values];
+}});
+const noise = {json.dumps(pairs)}.map(([pred, truth]) => measuresOf(pred, truth, 17, 0.6).values);
+console.log(JSON.stringify({{ drawn, noise, shifts: SHIFTS }}, nan));
+"""
+    )
+    run = subprocess.run([node, script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+
+    def check(values, wanted, what):
+        assert set(values) == set(wanted) == {*metrics.OVERLAPS, *metrics.DISTANCES}
+        for name, value in wanted.items():
+            np.testing.assert_allclose(float(values[name]), value, rtol=1e-9, err_msg=str(what))
+
+    for p, (pred, truth, values) in zip(settings, found["drawn"], strict=True):
+        result = module.compute(p)
+        np.testing.assert_array_equal(np.reshape(truth, (96, 96)), result["input"])
+        np.testing.assert_array_equal(np.reshape(pred, (96, 96)), result["field"], err_msg=str(p))
+        check(values, result["measures"], p)
+    for (pred, truth), values in zip(noise, found["noise"], strict=True):
+        check(values, module.measures(pred, truth, 0.6), "noise")
+    assert sorted(found["shifts"]) == list(range(-module.REACH, module.REACH + 1))

@@ -3,15 +3,23 @@
 from .boundary_length import boundary_length
 from .ct_window import ct_window
 from .detection_prior import detection_prior
+from .dilated_taps import dilated_taps
+from .feature_combination import feature_combination
+from .segmentation_measures import segmentation_measures
 from .sigma_gradient import sigma_gradient
 from .sigmoid_energy import sigmoid_energy
+from .slim_network import slim_network
 from .std_explorer import std_explorer
 
 __all__ = [
     "boundary_length",
     "ct_window",
     "detection_prior",
+    "dilated_taps",
+    "feature_combination",
+    "segmentation_measures",
     "sigma_gradient",
     "sigmoid_energy",
+    "slim_network",
     "std_explorer",
 ]

@@ -68,7 +68,8 @@ def _examples():
 def example(name):
     """A slice that shows a type, one of TYPES: HU, consensus, readers' bits, each (128, 128).
 
-    Simulated by `nodule_lesson.phantom` and chosen by eye; int16, boolean and uint8. Raises
+    Simulated by an early `nodule_lesson.phantom` and chosen by eye, one for each type: they are
+    kept as they are, and are no slices of the demo set. int16, boolean and uint8. Raises
     ValueError for another name.
     """
     if name not in TYPES:

@@ -1,0 +1,230 @@
+"""HD and ASSD of many masks: `nodule_lesson.metrics`, MONAI, a k-d tree, a distance transform.
+
+Milliseconds of CPU time for a pair of 128 x 128 masks, both distances, one thread. MONAI's two
+metrics are called as its documentation shows, one after the other, and so are ours; `summarise`
+gives all six measures in one go. All contenders take turns in one process, and medians count.
+Two parts: 1,000 pairs of outlines of the sizes of nodules, and of larger ones; and pairs whose
+contours grow longer and longer, up to a chequerboard, where comparing all with all would be slow.
+
+    python benchmarks/metrics_speed.py --repeats 3 --out book/results/metrics_speed.json
+"""
+
+import argparse
+import json
+import statistics
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.metrics import HausdorffDistanceMetric, SurfaceDistanceMetric
+from provenance import provenance, seconds, sha256
+from scipy.ndimage import binary_erosion, distance_transform_edt
+from scipy.spatial import KDTree
+
+from nodule_lesson import metrics
+
+SIZE, SEED = 128, 0
+SPACINGS = {"square pixels": (0.7, 0.7), "oblong pixels": (0.7, 0.6)}
+# Radii in pixels, as of nodules of 4 to 30 mm, and of outlines as large as the crop allows.
+RADII = {"nodules": (3, 21), "large outlines": (21, 42)}
+SETTINGS = (
+    ("nodules", "square pixels"),
+    ("nodules", "oblong pixels"),
+    ("large outlines", "square pixels"),
+)
+STRIPES = (2, 4, 8, 16, 64)  # of the second part
+
+# --- masks --------------------------------------------------------------------------------------
+
+
+def outlines(n, radii):
+    """n pairs of wavy discs that nearly agree: a reader's outline and somebody else's."""
+    random = np.random.default_rng(SEED)
+    y, x = np.indices((SIZE, SIZE))
+
+    def disc(centre, radius):
+        phase, wave = random.uniform(0, 2 * np.pi, 3), random.uniform(0, 0.1, 3)
+        angle = np.arctan2(y - centre[0], x - centre[1])
+        wobble = sum(
+            w * np.cos(k * angle + p) for k, w, p in zip((2, 3, 5), wave, phase, strict=True)
+        )
+        return np.hypot(y - centre[0], x - centre[1]) < radius * (1 + wobble)
+
+    pairs = []
+    for _ in range(n):
+        centre, radius = random.uniform(56, 72, 2), random.uniform(*radii)
+        moved = centre + random.normal(0, 1 + radius / 20, 2)
+        pairs.append((disc(centre, radius), disc(moved, radius * random.uniform(0.85, 1.15))))
+    return [np.stack(masks) for masks in zip(*pairs, strict=True)]
+
+
+def long_contours(stripes):
+    """Two pairs: stripes down and across, moved by one pixel; the finest are chequerboards."""
+    y, x = np.indices((SIZE, SIZE))
+    if stripes == STRIPES[-1]:
+        board, lines = (y + x) % 2 == 0, y % 2 == 0
+        return np.stack([board, lines]), np.stack([~board, board])
+    period = SIZE // stripes
+    masks = [y % period < period // 2, x % period < period // 2]
+    return np.stack(masks), np.stack([np.roll(mask, 1, axis) for axis, mask in enumerate(masks)])
+
+
+# --- contenders: each gives HD and ASSD of all pairs --------------------------------------------
+
+
+def two_calls(pred, truth, spacing):
+    return metrics.hausdorff_distance(pred, truth, spacing), metrics.assd(pred, truth, spacing)
+
+
+def six_measures(pred, truth, spacing):
+    values = metrics.summarise(pred, truth, spacing).values
+    return values["hausdorff_distance"], values["assd"]
+
+
+def monai(pred, truth, spacing):
+    """The two metrics called one after the other, on (N, 1, H, W)."""
+    masks = [torch.as_tensor(mask)[:, None] for mask in (pred, truth)]
+    found = []
+    for metric in (
+        HausdorffDistanceMetric(include_background=True, reduction="none"),
+        SurfaceDistanceMetric(include_background=True, symmetric=True, reduction="none"),
+    ):
+        metric(*masks, spacing=list(spacing))
+        found.append(metric.aggregate()[:, 0].numpy())
+    return found
+
+
+def by_pair(nearest):
+    """A contender from a function that gives the distances from one contour to the other."""
+
+    def both(pred, truth, spacing):
+        found = []
+        for masks in zip(pred, truth, strict=True):
+            one, other = (mask & ~binary_erosion(mask) for mask in masks)
+            gaps = np.concatenate([nearest(one, other, spacing), nearest(other, one, spacing)])
+            found.append((gaps.max(), gaps.mean()))
+        return np.array(found).T
+
+    return both
+
+
+def by_tree(one, other, spacing):
+    points, targets = (np.argwhere(contour) * spacing for contour in (one, other))
+    return KDTree(targets).query(points)[0]
+
+
+def by_transform(one, other, spacing):
+    return distance_transform_edt(~other, sampling=spacing)[one]
+
+
+CONTENDERS = {
+    "ours, two calls": two_calls,
+    "ours, all six measures": six_measures,
+    "MONAI": monai,
+    "k-d tree": by_pair(by_tree),
+    "distance transform": by_pair(by_transform),
+}
+
+# --- measurement --------------------------------------------------------------------------------
+
+
+def measure(pred, truth, spacing, repeats):
+    """For each contender the median milliseconds a pair, and how far its answers are from ours."""
+    times = {name: [] for name in CONTENDERS}
+    wanted = two_calls(pred, truth, spacing)  # warms up, too
+    off = {}
+    order = list(CONTENDERS)
+    for repeat in range(repeats):
+        order = order[1:] + order[:1]
+        for name in order:
+            start = seconds()
+            found = CONTENDERS[name](pred, truth, spacing)
+            times[name].append(1000 * (seconds() - start) / len(pred))
+            if repeat == 0:
+                off[name] = float(np.abs(np.array(found) - wanted).max())
+    return [
+        {
+            "contender": name,
+            "ms": float(f"{statistics.median(times[name]):.4g}"),
+            "difference_mm": off[name],
+        }
+        for name in CONTENDERS
+    ]
+
+
+def ratios(rows):
+    """How many times longer each rival takes than two calls of ours, in each setting."""
+    ours = {setting(row): row["ms"] for row in rows if row["contender"] == "ours, two calls"}
+    return [{**row, "times_ours": float(f"{row['ms'] / ours[setting(row)]:.4g}")} for row in rows]
+
+
+def setting(row):
+    return tuple(row.get(key) for key in ("masks", "pixels", "contour_pixels"))
+
+
+def contour_pixels(masks):
+    return float(np.mean([(mask & ~binary_erosion(mask)).sum() for mask in masks]))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pairs", type=int, default=1000, help="pairs of outlines (1000)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed rounds (3)")
+    parser.add_argument("--out", type=Path, help="JSON file to write; without it, only print")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    rows, lengths = [], []
+    for kind, pixels in SETTINGS:
+        pred, truth = outlines(options.pairs, RADII[kind])
+        head = {"masks": kind, "pixels": pixels, "mean_contour": contour_pixels(truth)}
+        found = measure(pred, truth, SPACINGS[pixels], options.repeats)
+        rows += [{**head, **row} for row in found]
+        show(head, found)
+    for stripes in STRIPES:
+        pred, truth = long_contours(stripes)
+        head = {"contour_pixels": contour_pixels(np.concatenate([pred, truth]))}
+        found = measure(pred, truth, SPACINGS["square pixels"], options.repeats)
+        lengths += [{**head, **row} for row in found]
+        show(head, found)
+    command = f"--pairs {options.pairs} --repeats {options.repeats}"
+    result = {
+        "what": "Milliseconds of HD and ASSD of a pair of masks: medians of interleaved rounds.",
+        "setting": {
+            "size": SIZE,
+            "pairs": options.pairs,
+            "repeats": options.repeats,
+            "seed": SEED,
+            "spacings_mm": SPACINGS,
+            "radii_pixels": RADII,
+            "masks": "boolean arrays; tensors (N, 1, H, W) for MONAI",
+            "monai": "HausdorffDistanceMetric, then SurfaceDistanceMetric(symmetric=True), "
+            "include_background=True",
+            "difference_mm": "largest difference of HD and ASSD from ours; MONAI's are float32",
+        },
+        "provenance": {
+            **provenance(
+                f"python benchmarks/metrics_speed.py {command}", ("numpy", "scipy", "monai")
+            ),
+            "metrics_py_sha256": sha256(metrics.__file__),
+        },
+        "rows": ratios(rows),
+        "lengths": ratios(lengths),
+    }
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def show(head, found):
+    print(", ".join(str(value) for value in head.values()))
+    for row in found:
+        print(
+            f"  {row['contender']:24} {row['ms']:9.4f} ms  off by {row['difference_mm']:.1e} mm",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The live figure of dilated taps: brute force, a closed form, and its other face in node."""
+
+import importlib
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+taps = importlib.import_module("nodule_lesson.widgets.dilated_taps")
+SCRIPT = Path(taps.__file__).with_suffix(".js")
+
+sides, rates = st.integers(1, 20), st.integers(1, 24)
+
+
+def offsets(rate):
+    return [(a, b) for a in (-rate, 0, rate) for b in (-rate, 0, rate)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), sides, rates)
+def test_taps_by_brute_force(data, size, rate):
+    row, column = (data.draw(st.integers(0, size - 1)) for _ in range(2))
+    live, seen, outputs = taps.looks(size, rate, row, column)
+    on_map = {(y, x) for y in range(size) for x in range(size)}
+    looked = {
+        (y, x): [(y + a, x + b) for a, b in offsets(rate) if (y + a, x + b) in on_map]
+        for y, x in on_map
+    }
+    for (y, x), places in looked.items():
+        assert live[y, x] == len(places)
+    assert {tuple(place) for place in np.argwhere(seen)} == set(looked[row, column])
+    assert seen.max() == 1
+    counts = [sum((y + a, x + b) in on_map for y, x in on_map) for a, b in offsets(rate)]
+    np.testing.assert_array_equal(outputs.ravel(), counts)
+    # A tap is dead exactly where the rate is no smaller than the map; the middle one never is.
+    assert (outputs > 0).sum() == (9 if rate < size else 1)
+    assert taps.share(size, rate) == pytest.approx(live.mean() / 9, rel=1e-6)
+
+
+def test_the_numbers_of_s5():
+    """A map of 8 x 8, counted with a pencil: rate 5 reaches it from three rows at either side."""
+    result = taps.compute({"size": 8, "rate": 5, "row": 0, "column": 31})
+    assert (result["row"], result["column"]) == (0, 7)
+    np.testing.assert_array_equal(result["field"][0], [4, 4, 4, 2, 2, 4, 4, 4])
+    np.testing.assert_array_equal(result["outputs"], [[9, 24, 9], [24, 64, 24], [9, 24, 9]])
+    assert result["share"] == pytest.approx((64 + 4 * 24 + 4 * 9) / (9 * 64))
+    for rate in (10, 15):
+        result = taps.compute({"size": 8, "rate": rate, "row": 3, "column": 3})
+        assert result["ever"] == 1 and result["share"] == pytest.approx(1 / 9)
+    assert [
+        taps.compute({"size": n, "rate": 10, "row": 0, "column": 0})["ever"] for n in (10, 11)
+    ] == [1, 9]
+
+
+def test_the_page_counts_the_same(node, tmp_path):
+    source = SCRIPT.read_text(encoding="utf-8").split('from "./kit.js";\n', 1)[1]
+    functions = source.split('mount("dilated_taps"')[0].replace("export ", "")
+    cases = [(n, d, (3 * n) // 4, n // 3) for n in (4, 8, 9, 32) for d in (1, 3, 8, 15)]
+    script = tmp_path / "taps.mjs"
+    script.write_text(
+        f"{functions}\nconst cases = {json.dumps(cases)};\n"
+        "console.log(JSON.stringify(cases.map(([n, d, row, column]) => "
+        "[Array.from(liveTaps(n, d)), tapsOf(n, d, row, column), shareOfProducts(n, d)])));"
+    )
+    run = subprocess.run([node, script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for (n, d, row, column), (live, nine, part) in zip(cases, json.loads(run.stdout), strict=True):
+        wanted, seen, _ = taps.looks(n, d, row, column)
+        np.testing.assert_array_equal(np.reshape(live, (n, n)), wanted)
+        assert len(nine) == 9
+        assert {(y, x) for y, x, on_map in nine if on_map} == set(map(tuple, np.argwhere(seen)))
+        assert part == pytest.approx(float(taps.share(n, d)), rel=1e-12)

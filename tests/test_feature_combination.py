@@ -1,0 +1,102 @@
+"""The live figure of the combination block: both faces, and what it says about the block."""
+
+import importlib
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import convolve
+
+figure = importlib.import_module("nodule_lesson.widgets.feature_combination")
+
+WEIGHTS = ("a", "b", "w", "p", "q")
+START = {control.name: control.value for control in figure.CONTROLS}
+slider = st.integers(-40, 40).map(lambda steps: steps / 20)
+
+
+def by_scipy(s, f, p):
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    return convolve(p["a"] * s + p["b"] * p["w"] * f, kernel, mode="constant")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.tuples(*[slider] * 5))
+def test_the_block_is_that_of_scipy(values):
+    p = dict(zip(WEIGHTS, values, strict=True))
+    result = figure.compute(p)
+    s, f, hidden = (field.astype(float) for field in figure.features())
+    changed = [s + p["p"] * hidden, f + p["q"] * hidden]
+    np.testing.assert_allclose(result["input"], np.concatenate(changed), atol=1e-12)
+    fields = [by_scipy(*changed, p), by_scipy(s, f, p)]
+    np.testing.assert_allclose(result["field"], np.concatenate(fields), atol=1e-12)
+    assert result["change"] == pytest.approx(abs(fields[0] - fields[1]).max(), abs=1e-12)
+    curve = figure.change_of_output(*values)
+    assert curve == pytest.approx(result["change"], abs=1e-12)
+
+
+def test_the_figure_begins_with_a_change_that_the_block_cannot_see():
+    result = figure.compute(START)
+    s, f, hidden = figure.features()
+    changed_s, changed_f = np.split(result["input"], 2)
+    assert abs(changed_s - s).max() > 0.9 and abs(changed_f - f).max() > 0.9
+    assert result["change"] < 1e-12
+    assert hidden.max() > 0.99 and 150 < hidden.sum() < 250, "a disc of radius 8"
+    for name in ("a", "b", "w", "q"):
+        assert figure.compute(START | {name: START[name] / 2})["change"] > 0.2
+
+
+def test_maps_are_the_same_picture_at_another_size():
+    for whole, half in zip(figure.features(), figure.features(32), strict=True):
+        small = whole.reshape(32, 2, 32, 2).mean((1, 3))
+        assert np.corrcoef(small.ravel(), half.ravel())[0, 1] > 0.9
+
+
+# The kit of the page, as far as this figure calls it.
+STAND_IN = """
+const states = [];
+const nothing = () => {};
+const mount = (name, build) => build({
+  views: { classList: { add: nothing }, lastChild: { classList: { add: nothing } } },
+  field: () => ({ draw: nothing, contours: nothing }),
+  plot: () => ({ draw: ([curve], [mark]) => states.push({
+    x: curve.x, y: curve.y, mark: [mark.x, mark.y] }) }),
+  readouts: () => (...texts) => { states.at(-1).texts = texts; },
+  run: (compute) => SETTINGS.forEach((p) => {
+    const state = compute(p);
+    Object.assign(states.at(-1), state, {
+      input: Array.from(state.input), field: Array.from(state.field) });
+  }),
+});
+"""
+
+
+def test_the_page_computes_what_the_package_computes(node, tmp_path):
+    random = np.random.default_rng(5)
+    settings = [START, dict.fromkeys(WEIGHTS, 0.0), dict.fromkeys(WEIGHTS, -2.0)]
+    settings += [dict(zip(WEIGHTS, random.uniform(-2, 2, 5), strict=True)) for _ in range(8)]
+    source = Path(figure.__file__).with_suffix(".js").read_text(encoding="utf-8")
+    body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
+    core = Path(figure.__file__).with_name("core.js").as_uri()
+    head = f'import {{ contour, whiteNoise }} from "{core}";\n'
+    head += f"const SETTINGS = {json.dumps(settings)};"
+    script = tmp_path / "figure.mjs"
+    script.write_text(f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));")
+    run = subprocess.run([node, script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for p, state in zip(settings, json.loads(run.stdout), strict=True):
+        result = figure.compute(p)
+        shape = (state["height"], state["width"])
+        for key in ("input", "field"):
+            found = np.reshape(state[key], shape)
+            np.testing.assert_allclose(found, result[key], atol=1e-5, err_msg=f"{key} {p}")
+        curve = figure.change_of_output(p["a"], p["b"], p["w"], np.array(state["x"]), p["q"])
+        np.testing.assert_allclose(state["y"], curve, atol=1e-6)
+        np.testing.assert_allclose(state["mark"], [p["p"], result["change"]], atol=1e-6)
+        shown = [float(t.replace("−", "-")) for t in " and ".join(state["texts"]).split(" and ")]
+        product = p["b"] * p["w"]
+        wanted = [abs(p["p"]), abs(p["q"]), result["change"], product]
+        np.testing.assert_allclose(shown, [*wanted, p["a"] * p["p"] + product * p["q"]], atol=6e-4)
