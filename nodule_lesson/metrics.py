@@ -1,7 +1,7 @@
 """How good an outline is: the six measures of the paper, Eqs. (8)-(13), and how to average them.
 
 With TP, FP, FN the numbers of pixels that are rightly, wrongly and not marked, and X, Y the
-contours of the two masks:
+contours of the two masks::
 
     (8)  precision    TP / (TP + FP)              (10) Dice  2 TP / (2 TP + FP + FN)
     (9)  sensitivity  TP / (TP + FN)              (11) IoU   TP / (TP + FP + FN)
@@ -237,6 +237,7 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
     """All six measures, averaged over units, with empty masks treated by a named policy.
 
     pred, truth, spacing: as for the measures. per: the unit of the mean, one of UNITS.
+
     - "slice": each slice by itself.
     - "lesion": slices of equal label in `lesions`, (N,). Overlap is pooled over a lesion's slices,
       which is overlap in 3-D; distances are averaged over them. A slice whose label is "" belongs
@@ -245,6 +246,7 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
 
     empty: what becomes of empty masks, one of EMPTY_POLICIES. Overlap meets it in a unit,
     distances in a slice.
+
     - "undefined": what an equation leaves undefined is left out of the mean.
     - "perfect": two empty masks agree: overlap 1, distance 0 mm. The rest as "undefined".
     - "worst": two empty masks agree, and where one is empty, overlap that is undefined becomes 0

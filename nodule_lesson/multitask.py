@@ -97,7 +97,8 @@ class DetectionGuidedNet(nn.Module):
     upsampling: "nearest" or "bilinear", in the decoder.
     std: a dictionary of arguments of `STDSigmoid`, such as {"sigma": 2.0, "iterations": 5}.
 
-    Raises ValueError for an unknown name among these, and for an image of another shape.
+    Raises ValueError for an unknown name among these, for std without STD, and for an image of
+    another shape.
     """
 
     def __init__(
@@ -118,6 +119,8 @@ class DetectionGuidedNet(nn.Module):
         check_width(width)
         _check_choice("regularisation", regularisation, REGULARISATIONS)
         _check_choice("upsampling", upsampling, ("nearest", "bilinear"))
+        if std and regularisation == "none":
+            raise ValueError(f"std needs a regularisation to set, found 'none' and {std}.")
         stages = _combined_stages(combine)
         self.shared = combine == "shared"
         self.upsampled = combine == "upsampled"

@@ -23,6 +23,8 @@ from live_figures import (
     visits,
 )
 
+from nodule_lesson import widgets
+
 
 @pytest.fixture
 def visit(browser, server):
@@ -293,3 +295,75 @@ def test_a_link_carries_the_paint(visit, server, paintable):
     assert copied == dabs and copy["parameters"] == state["parameters"]
     np.testing.assert_array_equal(copy["input"], state["input"])
     np.testing.assert_array_equal(copy["field"], state["field"])
+
+
+# --- dragging an outline ------------------------------------------------------------------------
+
+MEASURES = """(root) => Object.fromEntries(
+    Object.entries(root.state.measures).map(([name, value]) => [name, String(value)]))"""
+
+
+def check_measures(figure, what):
+    """The six numbers of the page are those of the package, undefined where they are."""
+    state = figure.check(what)
+    found = figure.root.evaluate(MEASURES)
+    wanted = computed(figure.name, state["parameters"])["measures"]
+    assert set(found) == set(wanted)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(float(found[name]), value, rtol=1e-9, err_msg=f"{name}, {what}")
+    shown = figure.root.locator(".lf-readouts strong").all_inner_texts()
+    assert [text == "undefined" for text in shown] == [bool(np.isnan(v)) for v in wanted.values()]
+    return state["parameters"]
+
+
+def measured(visit, **options):
+    """The figure of the measures, whether or not its chapter is built."""
+    html = "<!doctype html><html data-theme='light'><meta charset='utf-8'><title>One</title>"
+    html += "<meta name='viewport' content='width=device-width'>"
+    figure = Figure(visit("one", html=html + widgets.segmentation_measures().page(), **options))
+    canvas = figure.root.locator("canvas").first
+    canvas.evaluate("(node) => node.scrollIntoView({ block: 'center', behavior: 'instant' })")
+    return figure, canvas.bounding_box()
+
+
+def test_dragging_moves_the_prediction_by_the_sliders(visit):
+    figure, box = measured(visit)
+    before = check_measures(figure, "at the start")
+    pixel, middle = box["width"] / 96, (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mouse = figure.tab.mouse
+    mouse.move(*middle)
+    mouse.down()
+    mouse.move(middle[0] + 20 * pixel, middle[1] - 9 * pixel, steps=6)
+    after = check_measures(figure, "dragged")
+    assert (after["right"], after["down"]) == (before["right"] + 20, before["down"] - 9)
+    mouse.move(middle[0] + 3 * box["width"], middle[1], steps=3)  # the sliders end before
+    assert check_measures(figure, "dragged too far")["right"] == 40
+    mouse.up()
+    mouse.move(*middle)  # not while the button is up
+    assert check_measures(figure, "let go")["right"] == 40
+    shown = figure.control(figure.sliders[0]).locator("xpath=../output").inner_text()
+    assert shown == "40"
+
+
+def test_dragging_by_touch_does_not_scroll(visit):
+    figure, box = measured(visit, **TELEPHONE)
+    scrolled = figure.tab.evaluate("() => scrollY")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    Finger(figure.tab).drag((x, y), (x + box["width"] / 8, y + box["height"] / 4))
+    moved = check_measures(figure, "dragged by a finger")
+    assert (moved["right"], moved["down"]) == (5 + 12, 2 + 24)
+    assert figure.tab.evaluate("() => scrollY") == scrolled
+
+
+def test_the_page_says_what_is_undefined(visit):
+    figure, _ = measured(visit)
+    for spec, values in ((figure.choices[0], ("small nodule", "empty slice")),
+                         (figure.choices[1], ("1 pixel", "25 pixels", "none"))):  # fmt: skip
+        for value in values:
+            figure.control(spec).select_option(value)
+            check_measures(figure, value)
+    size = next(spec for spec in figure.sliders if spec["name"] == "size")
+    figure.control(size).focus()
+    figure.tab.keyboard.press("Home")
+    check_measures(figure, "nothing predicted, nothing there")
+    assert set(figure.root.locator(".lf-readouts strong").all_inner_texts()) == {"undefined"}

@@ -208,7 +208,7 @@ def test_twins_differ_in_the_last_layer_alone():
         assert extra and all(key.startswith("std.") for key in extra)
         card = model_card(name)
         for key in ("sigma", "lambda1", "lambda2", "epsilon"):
-            assert card["std"][key] == pytest.approx(float(getattr(with_std.std, key)), abs=1e-4)
+            assert card["std"][key] == pytest.approx(getattr(with_std.std, key).item(), abs=1e-4)
 
 
 def test_damaged_weights_are_refused(tmp_path, monkeypatch):

@@ -568,6 +568,7 @@ def test_bad_images(image, error, message):
         ({"regularisation": None}, "found None"),
         ({"classifier_blocks": (3, 4, 6)}, "four counts of at least 1"),
         ({"upsampling": "cubic"}, "one of nearest, bilinear; found 'cubic'"),
+        ({"regularisation": "none", "std": {"sigma": 2.0}}, "std needs a regularisation to set"),
         *(
             ({"combine": value}, "combine must be True, False, some of S2, S3, S4, S5, or one of")
             for value in (

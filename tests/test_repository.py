@@ -73,6 +73,7 @@ def test_ranges_admit_what_colab_ships():
     colab = {"torch": "2.11", "numpy": "2.1.3", "matplotlib": "3.10.0", "ipython": "7.34"}
     colab |= {"ipywidgets": "7.7.1", "scipy": "1.16.3", "tqdm": "4.67.1", "pillow": "11.3.0"}
     colab |= {"filelock": "3.20.0", "requests": "2.32.4", "urllib3": "2.5.0"}
+    colab |= {"safetensors": "0.4.3"}  # the least that its transformers admit
     extras = EXTRAS["notebook"] + EXTRAS["data"]
     asked = [Requirement(text) for text in PROJECT["dependencies"] + extras]
     absent = {"SimpleITK", PROJECT["name"]}  # what Colab lacks cannot be replaced

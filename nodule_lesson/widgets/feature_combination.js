@@ -35,7 +35,7 @@ export function spread(field, n) {
 }
 
 mount("feature_combination", (ui) => {
-  const maps = ["s, from the U-Net", "f, from the classifier", "output of the block"].map(
+  const maps = ["s (U-Net)", "f (classifier)", "output"].map(
     (title) => ui.field(title, MAP_SIZE, `${title}, with the circle of the added disc`));
   ui.views.classList.add("lf-three");
   const plot = ui.plot("Can the block see the change?", {

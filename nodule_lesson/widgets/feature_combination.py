@@ -101,7 +101,7 @@ def draw(parameters, result):
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
     s, f = np.split(result["input"], 2)
     after, _ = np.split(result["field"], 2)
-    titles = ("s, from the U-Net", "f, from the classifier", "output of the block")
+    titles = ("s (U-Net)", "f (classifier)", "output of the block")
     for axes, field, title in zip(upper.subplots(1, 3), (s, f, after), titles, strict=True):
         axes.imshow(field, cmap="RdBu", vmin=-1.5, vmax=1.5)
         axes.contour(result["hidden"], [0.5], colors="#2b7446", linewidths=1.2, linestyles=":")
