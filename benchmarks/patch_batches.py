@@ -154,7 +154,8 @@ def main(arguments=None):
             "batches": options.batches,
             "pages": "warm: all sets were read once by PatchSet.open",
         },
-        "provenance": provenance(f"python benchmarks/patch_batches.py {command}", ("numpy",)),
+        "provenance": provenance(f"python benchmarks/patch_batches.py {command}", ("numpy",))
+        | {"clock": "CPU time and wall time"},
         "rows": rows,
         "ratios": compared,
     }

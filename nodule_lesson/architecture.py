@@ -94,7 +94,7 @@ class _Picture:
         self.model, self.calls, self.boxes = model, calls, {}
         self.bands = self.stacked_bands()
         height = self.bands[None]
-        self.figure = Figure(figsize=(WIDTH, height))
+        self.figure = Figure(figsize=(WIDTH, height), layout="none")
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
         self.axes.set_axis_off()

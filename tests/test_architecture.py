@@ -1,13 +1,17 @@
 """The drawn architecture against the model itself: nothing missing, nothing invented."""
 
+import io
 import re
+import warnings
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
+from nodule_lesson import plots
 from nodule_lesson.architecture import COMBINATIONS, draw_architecture
 from nodule_lesson.multitask import SLIM, STAGES, DetectionGuidedNet
 
@@ -187,6 +191,14 @@ def test_the_widest_numbers_fit_too():
     figure = draw_architecture(DetectionGuidedNet(**{**SLIM, "width": 64}))
     boxes, _ = drawn(figure)
     assert "2048" in words_in(figure, boxes["C5"]) and "1024" in words_in(figure, boxes["S5"])
+
+
+def test_it_is_drawn_in_the_style_of_a_chapter_without_a_complaint():
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.use_style()
+        figure = draw_architecture(DetectionGuidedNet(**SLIM), 64)
+        figure.savefig(io.BytesIO(), bbox_inches="tight")  # as a notebook shows it
 
 
 def test_the_model_is_left_as_it_was():

@@ -165,6 +165,27 @@ def test_realism_results_say_where_they_come_from_and_add_up():
         check_realism(result)
 
 
+def test_reading_speeds_say_where_they_come_from_and_add_up():
+    regions, batches = read("ct_regions"), read("patch_batches")
+    for name, result in (("ct_regions", regions), ("patch_batches", batches)):
+        assert f"benchmarks/{name}.py" in result["provenance"]["command"]
+        assert result["provenance"]["processor"] and "wall time" in result["provenance"]["clock"]
+    whole, region = (np.median(regions["seconds"][name]) for name in ("whole", "region"))
+    assert regions["ratio"] == pytest.approx(whole / region)
+    hours = np.median(regions["seconds"]["extraction"]) * 888 / 3600
+    assert regions["hours_for_luna16_on_one_core"] == pytest.approx(hours)
+    rows = {(row["way"], row["slices"]): row for row in batches["rows"]}
+    fewest = min(slices for _, slices in rows)
+    assert {(row["way"], row["slices"]) for row in batches["ratios"]} == {
+        key for key in rows if key[1] != fewest
+    }
+    for row in batches["ratios"]:
+        many, few = rows[row["way"], row["slices"]], rows[row["way"], fewest]
+        for clock in ("cpu", "wall"):
+            again = many[f"{clock}_us"] / few[f"{clock}_us"]
+            assert row[clock] == pytest.approx(again, abs=1e-3)
+
+
 @pytest.mark.parametrize("name", ["simulated_to_real", "simulated_realism"])
 def test_scripts_say_what_they_need(name):
     script = RESULTS.parent.parent / "benchmarks" / f"{name}.py"

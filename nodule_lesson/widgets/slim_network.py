@@ -23,13 +23,14 @@ CROP_NAMES = (
     "no nodule",
     "no nodule, most marked",
 )
+START = "most changed by STD"
 CLASSIFIER, BY_HAND = "the classifier", "the slider"
 CAPTION = (
     "<strong>Live.</strong> Left, a simulated crop that the network has not been trained on; "
     "middle, the logits u that it gives; right, x after T steps of STD. Red: the outline of x. "
-    "Dashed, in the middle thin: that of the plain sigmoid of the same u. Dotted: the truth. c is "
-    "the classifier's answer for this crop until you move its slider (in a notebook, choose “the "
-    "slider” first). λ₂ and σ start at what training has found, rounded."
+    "Yellow, and thin in the middle: that of the plain sigmoid of the same u. Dotted green: the "
+    "truth. c is the classifier's answer for this crop until you move its slider (in a notebook, "
+    "choose “the slider” first). λ₂ and σ start at what training has found, rounded."
 )
 ALT = (
     "Three square fields: a grey crop of lung with three outlines round a nodule, which are the "
@@ -137,9 +138,9 @@ def _learned(name, step):
 # --- the figure ----------------------------------------------------------------------------------
 
 CONTROLS = (
-    Choice("crop", "crop", CROP_NAMES, CROP_NAMES[0], "simulated"),
+    Choice("crop", "crop", CROP_NAMES, START, "simulated"),
     Choice("source", "c comes from", (CLASSIFIER, BY_HAND), CLASSIFIER),
-    Slider("c", "c", 0, 1, 0.01, round(crop(CROP_NAMES[0])[-1], 2), "is there a nodule?"),
+    Slider("c", "c", 0, 1, 0.01, round(crop(START)[-1], 2), "is there a nodule?"),
     Slider("lambda2", "λ₂", 0, 8, 0.05, _learned("lambda2", 0.05), "weight of the size prior"),
     Slider("sigma", "σ", 0.3, 6, 0.05, _learned("sigma", 0.05), "width of the Gaussian, pixels"),
     Slider("lambda1", "λ₁", 0, 4, 0.05, 1.0, "weight of the boundary"),
