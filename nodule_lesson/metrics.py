@@ -1,7 +1,7 @@
 """How good an outline is: the six measures of the paper, Eqs. (8)-(13), and how to average them.
 
 With TP, FP, FN the numbers of pixels that are rightly, wrongly and not marked, and X, Y the
-contours of the two masks::
+contours of the two masks:
 
     (8)  precision    TP / (TP + FP)              (10) Dice  2 TP / (2 TP + FP + FN)
     (9)  sensitivity  TP / (TP + FN)              (11) IoU   TP / (TP + FP + FN)

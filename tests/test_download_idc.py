@@ -266,7 +266,9 @@ def test_ctrl_c_and_the_same_command_again(bucket, tmp_path, extracted):
     out = tmp_path / "out"
     for k in range(5):
         bucket.faults[f"/uuid-1/file-{k}.dcm"] = [slow(30.0, after=4096)]
+    # As at a keyboard: a shell lets what runs in its background ignore Ctrl+C.
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import runpy\n"
         "from nodule_lesson.fetch import transfer\n"
         "transfer.CHUNK = 1000\n"

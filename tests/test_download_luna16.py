@@ -234,7 +234,9 @@ def test_not_a_number(zenodo, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_and_the_same_command_again(zenodo, tmp_path):
     zenodo.faults[ZIP0] = [slow(10.0, after=20_480)]
+    # As at a keyboard: a shell lets what runs in its background ignore Ctrl+C.
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import runpy, sys\n"
         "from nodule_lesson import luna16\n"
         "from nodule_lesson.fetch import transfer\n"

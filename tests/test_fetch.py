@@ -432,7 +432,9 @@ def test_a_disk_that_fills_on_the_way(server, tmp_path):
 
 # --- interruptions, and two at once --------------------------------------------------------------
 
+# As at a keyboard: a shell lets what runs in its background ignore Ctrl+C.
 SCRIPT = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import sys\n"
     "from nodule_lesson import fetch\n"
     "from nodule_lesson.fetch import transfer\n"
