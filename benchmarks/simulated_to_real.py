@@ -477,7 +477,7 @@ def main(arguments=None):
             f"--steps {options.steps} --simulated {options.simulated} --workers {options.workers}",
             ("numpy", "scipy"),
         )
-        | {"simulator_sha256": simulator_sha256()},
+        | {"simulator_sha256": simulator_sha256(), "clock": "wall time, the machine shared"},
     }
     result["runs"] += finished(options.out, result)
     done = {(run["condition"], run["seed"]) for run in result["runs"]}

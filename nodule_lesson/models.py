@@ -144,8 +144,8 @@ def load_pretrained(name="slim"):
     "slim" and "slim-real" were trained on simulated slices, and on real ones of LIDC-IDRI;
     "slim-plain" and "slim-real-plain" are their twins with a plain sigmoid. They know 64x64 crops,
     cut from 128x128 after Eq. (6), and are much worse on other sizes. `model_card(name)` says how
-    they were made and what they reach. For teaching, not for clinical use. Raises ValueError for an unknown name, and for
-    weights that are not those of the card.
+    they were made and what they reach. For teaching, not for clinical use. Raises ValueError for
+    an unknown name, and for weights that are not those of the card.
     """
     card = model_card(name)
     path = _WEIGHTS / f"{name}.safetensors"
