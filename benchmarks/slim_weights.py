@@ -22,9 +22,7 @@ folder NODULE_REAL_DATA. Takes 50 minutes of one core.
 
 import argparse
 import hashlib
-import json
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,7 @@ import torch
 from crops import cut, load_real, places, simulate, simulator_sha256
 from provenance import provenance, sha256
 from safetensors.torch import save
-from simulated_to_real import batches, dice, interval, split
+from simulated_to_real import batches, dice, interval, split, write
 from std_on_real_slices import SOURCES
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -147,18 +145,14 @@ def as_shipped(model):
     return model.eval()
 
 
-def write(name, model, card):
+def keep(name, model, card):
     """Weights, then the card that names their checksum; each whole or not at all."""
-    data = stored(model)
-    card = {**card, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    text = re.sub(r"\[[^][{}\"]*\]", lambda m: " ".join(m[0].split()), json.dumps(card, indent=1))
-    for file, content in (
-        (WEIGHTS / f"{name}.safetensors", data),
-        (WEIGHTS / f"{name}.json", (text + "\n").encode()),
-    ):
-        partial = file.with_name(file.name + ".part")
-        partial.write_bytes(content)
-        os.replace(partial, file)
+    data, file = stored(model), WEIGHTS / f"{name}.safetensors"
+    unfinished = file.with_name(file.name + ".part")
+    unfinished.write_bytes(data)
+    os.replace(unfinished, file)
+    sums = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    write(WEIGHTS / f"{name}.json", {**card, **sums})
 
 
 def main(arguments=None):
@@ -242,7 +236,7 @@ def main(arguments=None):
                     ("numpy", "safetensors"),
                 ),
             }
-            write(name, model, card)
+            keep(name, model, card)
             print(name, learned)
             for key, found in card["scores"].items():
                 print(f"  {key}: {found}")

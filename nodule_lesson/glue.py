@@ -1,6 +1,6 @@
-"""Numbers that the prose takes from the code: `glue` in a cell, {glue:text} in the text."""
+"""What the prose takes from the code: numbers, {glue:text} in the text, and tables."""
 
-from IPython.display import display
+from IPython.display import Markdown, display
 
 
 def glue(name, value, spec=""):
@@ -15,3 +15,9 @@ def glue(name, value, spec=""):
         metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
         raw=True,
     )
+
+
+def table(head, rows):
+    """Show rows of texts as a Markdown table: first column to the left, others to the right."""
+    lines = [head, ["--", *["--:"] * (len(head) - 1)], *rows]
+    display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines)))
