@@ -36,6 +36,40 @@ def _shuffled(count, size, random):
         waiting = waiting[size:]
 
 
+class Batches:
+    """Endless batches of (images, masks, has_nodule), every slice once before any comes again.
+
+    images, masks: (N, 1, H, W) tensors. has_nodule: (N,) of the same device, on which the batches
+    are cut and flipped. size: slices a batch. seed: of the order and the flips. flip: each slice,
+    and its mask with it, left to right and top to bottom with probability one half each.
+    Raises ValueError for counts that differ, or a size below 1.
+    """
+
+    def __init__(self, images, masks, has_nodule, size=10, seed=0, flip=True):
+        if not len(images) == len(masks) == len(has_nodule):
+            raise ValueError(
+                "images, masks and has_nodule must be equally many, found "
+                f"{len(images)}, {len(masks)} and {len(has_nodule)}."
+            )
+        self.data, self.flip = (images, masks, has_nodule), flip
+        self.rows = shuffled(len(images), size, seed)
+        self.coins = np.random.default_rng([1, seed])
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        rows = torch.from_numpy(next(self.rows)).to(self.data[0].device)
+        images, masks, has_nodule = (part.index_select(0, rows) for part in self.data)
+        if self.flip:
+            for axis in (-1, -2):
+                turned = torch.from_numpy(self.coins.random(len(rows)) < 0.5).to(rows.device)
+                turned = turned[:, None, None, None]
+                images = torch.where(turned, images.flip(axis), images)
+                masks = torch.where(turned, masks.flip(axis), masks)
+        return images, masks, has_nodule
+
+
 def fit(
     model,
     batches,
@@ -46,6 +80,7 @@ def fit(
     weight_decay=1e-8,
     schedule=None,
     parameters=None,
+    watch=None,
     label="training",
     progress=True,
 ):
@@ -56,7 +91,8 @@ def fit(
     (model(images), masks, has_nodule) that returns a 0-d tensor. schedule: None for a constant
     learning rate, or a function from the optimiser to one of torch.optim.lr_scheduler, stepped
     after every batch. parameters: what is trained, as Adam takes it: tensors, or groups such as
-    {"params": [...], "lr": 1e-2}; None for all of the model's. label, progress: the words beside
+    {"params": [...], "lr": 1e-2}; None for all of the model's. watch: called after
+    every step as watch(step, loss), from 1 on. label, progress: the words beside
     the progress bar, and whether there is one. On the CPU the same weights, batches and random
     state of torch give the same bits.
 
@@ -92,6 +128,8 @@ def fit(
                 scheduler.step()
             bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
             bar.update()
+            if watch:
+                watch(len(losses), losses[-1])
     if len(losses) < steps:
         raise ValueError(f"the batches ran out: {len(losses)} found, {steps} steps are wanted.")
     return losses

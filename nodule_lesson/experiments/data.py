@@ -1,0 +1,276 @@
+"""What the experiments learn from and are scored on.
+
+Three PatchSets: `pretrain`, many patients as in LUNA16; `clinic`, the few patients of one clinic,
+whose lesions are split into 45 to train on and the rest, the *small* test; and `large`, lesions of
+other patients, the *large* test. `load` cuts them to the size that a profile wants and scales each
+slice by Eq. (6).
+
+The split of the clinic is by lesion, as in the paper: both sides share patients, so the small test
+leaks. The large test does not.
+"""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from nodule_lesson import phantom
+from nodule_lesson.demo import cache_folder
+from nodule_lesson.patches import PatchSet
+from nodule_lesson.patches.normalisation import stretch
+from nodule_lesson.phantom.crops import scan_crops
+
+SETS = ("pretrain", "clinic", "large")
+TRAIN_LESIONS = 45  # of the clinic's 56: the paper's number
+SLICES_OF_A_LESION = 2  # in the large test, at equal steps through the lesion
+KEPT = 3  # slices of a lesion that a simulated large set keeps
+EMPTY_SLICES = 400  # at most, of the large test
+# Domain, seeds and patients a seed: the three sets share no patient.
+SIMULATED = {
+    "pretrain": ("luna_like", range(1), 80),
+    "clinic": ("clinic_like", range(1), 7),
+    "large": ("clinic_like", range(1, 19), 7),
+}
+
+
+@dataclass
+class Slices:
+    """Slices as a network sees them, and what is known of each.
+
+    images, masks: (N, 1, H, W) float32, images in [0, 1]. has_nodule: (N,) float32. lesion,
+    patient: (N,) text, lesion "" without a nodule. slices: all columns of slices.csv.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    has_nodule: torch.Tensor
+    lesion: np.ndarray
+    patient: np.ndarray
+    slices: dict
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, rows):
+        columns = {name: column[rows] for name, column in self.slices.items()}
+        tensors = (t[torch.from_numpy(rows)] for t in (self.images, self.masks, self.has_nodule))
+        return Slices(*tensors, self.lesion[rows], self.patient[rows], columns)
+
+    @property
+    def spacing(self):
+        """Millimetres of a row and of a column, (N, 2); nan where unknown."""
+        return np.stack([self.slices["row_mm"], self.slices["column_mm"]], axis=1)
+
+
+@dataclass
+class Data:
+    """The sets of one experiment: pretrain, clinic (what may be trained on), small, large."""
+
+    name: str
+    pretrain: Slices
+    clinic: Slices
+    small: Slices
+    large: Slices
+    checksums: dict
+    sources: dict
+
+
+def load(data="simulated", side=64, patients=None, workers=None):
+    """The sets named by `data`, cut to side x side around the centre: a `Data`.
+
+    data: "simulated", or a folder that holds the PatchSets pretrain, clinic and large. Simulated
+    sets are made when first asked for, in about ten minutes on two cores, and kept in the user's
+    cache. patients: simulated sets of at most so many patients each, for a trial. Raises
+    ValueError where a set is missing, damaged, smaller than `side`, or where two share a patient.
+    """
+    if str(data) == "simulated":
+        name, folder = "simulated", simulated(patients, workers)
+    else:
+        folder = Path(data)
+        name = folder.name
+        missing = [part for part in SETS if not (folder / part).is_dir()]
+        if missing:
+            raise ValueError(
+                f"data must be simulated or a folder with the PatchSets {', '.join(SETS)}; "
+                f"{folder} lacks {', '.join(missing)}."
+            )
+    sets = {part: PatchSet.open(folder / part) for part in SETS}
+    cut = {part: slices_of(patch_set, side) for part, patch_set in sets.items()}
+    for one, other in (("pretrain", "clinic"), ("pretrain", "large"), ("clinic", "large")):
+        both = set(cut[one].patient) & set(cut[other].patient)
+        if both:
+            raise ValueError(
+                f"{one} and {other} must share no patient, found {min(both)} in both."
+            )
+    clinic, small = split_clinic(cut["clinic"])
+    large = cut["large"]
+    return Data(
+        name,
+        cut["pretrain"],
+        clinic,
+        small,
+        large[thinned(large)],
+        {part: checksum(patch_set) for part, patch_set in sets.items()},
+        {part: _origin(patch_set) for part, patch_set in sets.items()},
+    )
+
+
+def slices_of(patch_set, side):
+    """All slices of a set, side x side around the centre, each scaled by Eq. (6)."""
+    height, width = patch_set.images.shape[1:]
+    if side > min(height, width):
+        raise ValueError(f"side must be at most {min(height, width)}, found {side}.")
+    top, left = (height - side) // 2, (width - side) // 2
+    window = (slice(None), slice(top, top + side), slice(left, left + side))
+    images = stretch(np.asarray(patch_set.images[window]), None, None)
+    masks = np.asarray(patch_set.masks[window]).astype(np.float32)
+    columns = patch_set.slices
+    names = zip(columns["patient"], columns["scan"], columns["nodule"], strict=True)
+    lesion = np.array([f"{a} {b} {c}" if c else "" for a, b, c in names])
+    return Slices(
+        torch.from_numpy(images)[:, None],
+        torch.from_numpy(masks)[:, None],
+        torch.from_numpy(columns["has_nodule"].astype(np.float32)),
+        np.where(columns["has_nodule"], lesion, ""),
+        columns["patient"],
+        columns,
+    )
+
+
+def split_clinic(clinic, seed=0):
+    """(train, test): four fifths of the lesions, at most 45, and the others; each with its share
+    of empty slices."""
+    random = np.random.default_rng(seed)
+    names = random.permutation(lesions_of(clinic))
+    if len(names) < 2:
+        raise ValueError(f"the clinic must have at least 2 lesions, found {len(names)}.")
+    lesions = min(TRAIN_LESIONS, -(-4 * len(names) // 5), len(names) - 1)
+    train = with_share_of_empties(clinic, names[:lesions], lesions / len(names), random)
+    return clinic[train], clinic[np.setdiff1d(np.arange(len(clinic)), train)]
+
+
+def fewer_lesions(clinic, count, seed):
+    """Slices of `count` lesions drawn from the clinic's (all, where it has fewer), with their
+    share of empty slices."""
+    names = np.random.default_rng([2, seed]).permutation(lesions_of(clinic))
+    count = min(count, len(names))
+    random = np.random.default_rng([3, seed])
+    return clinic[with_share_of_empties(clinic, names[:count], count / len(names), random)]
+
+
+def fold(clinic, number, count=5, seed=0):
+    """What fold `number` of `count` trains on: all lesions but every count-th, by lesion."""
+    names = np.random.default_rng([4, seed]).permutation(lesions_of(clinic))
+    kept = names[np.arange(len(names)) % count != number]
+    random = np.random.default_rng([5, seed, number])
+    return clinic[with_share_of_empties(clinic, kept, len(kept) / len(names), random)]
+
+
+def with_share_of_empties(slices, names, share, random):
+    """Rows of the named lesions, and of a random share of the slices without a lesion."""
+    empty = np.flatnonzero(slices.lesion == "")
+    drawn = random.permutation(empty)[: round(share * len(empty))]
+    return np.sort(np.concatenate([np.flatnonzero(np.isin(slices.lesion, names)), drawn]))
+
+
+def lesions_of(slices):
+    """Names of the lesions that have a consensus: where readers share no pixel, none is scored."""
+    drawn = slices.masks.flatten(1).any(1).numpy()
+    return np.unique(slices.lesion[drawn & (slices.lesion != "")])
+
+
+def thinned(slices, most=SLICES_OF_A_LESION):
+    """Rows: `most` slices of each lesion, at equal steps through it, and some empty slices.
+
+    A thousand lesions need not be scored on every slice. Slices without a consensus are left out.
+    """
+    drawn = slices.masks.flatten(1).any(1).numpy()
+    rows = []
+    for name in lesions_of(slices):
+        mine = np.flatnonzero((slices.lesion == name) & drawn)
+        mine = mine[np.argsort(slices.slices["slice"][mine], kind="stable")]
+        steps = (np.arange(most) + 0.5) * len(mine) / most
+        rows.append(np.unique(mine[steps.astype(int)]))
+    empty = np.flatnonzero(slices.lesion == "")
+    empty = np.random.default_rng(6).permutation(empty)[: min(len(rows), EMPTY_SLICES)]
+    return np.sort(np.concatenate([*rows, empty]))
+
+
+def checksum(patch_set):
+    """One checksum of a set: of those of its arrays and its table."""
+    arrays = {file: entry["sha256"] for file, entry in patch_set.info["arrays"].items()}
+    text = json.dumps([arrays, patch_set.info["slices_sha256"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _origin(patch_set):
+    return {name: patch_set.info[name] for name in ("source", "licence", "citation")}
+
+
+# --- simulated sets ------------------------------------------------------------------------------
+
+
+def simulated(patients=None, workers=None):
+    """The folder in the user's cache with the three simulated sets, made where it is not there."""
+    simulator = simulator_sha256()
+    some = "" if patients is None else f"-{patients}-patients"
+    folder = cache_folder() / f"experiments-{simulator[:12]}{some}"
+    for part, (domain, seeds, count) in SIMULATED.items():
+        if (folder / part).is_dir():
+            continue
+        jobs = [(domain, seed, number + 1) for seed in seeds for number in range(count)]
+        jobs = jobs[:patients]
+        with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+            found = pool.map(partial(_crops, thin=part == "large"), jobs)
+            label = f"simulating {part}"
+            crops = [crop for scan in tqdm(found, label, len(jobs), unit="scan") for crop in scan]
+        folder.mkdir(parents=True, exist_ok=True)
+        stacks = [np.stack([crop.pop(name) for crop in crops]) for name in ("image", "mask")]
+        columns = {name: np.array([crop[name] for crop in crops]) for name in crops[0]}
+        try:
+            PatchSet.write(
+                folder / part,
+                *stacks,
+                columns,
+                source=f"Simulated scans of nodule_lesson.phantom, domain {domain}.",
+                licence="CC BY 4.0; shapes derived from LIDC-IDRI, CC BY 3.0",
+                citation="nodule-lesson; Armato III et al., LIDC-IDRI, TCIA, 2015",
+                parameters={"simulator_sha256": simulator, "scans": jobs},
+            )
+        except FileExistsError:
+            pass  # another process was quicker, with the same bytes
+    return folder
+
+
+def _crops(job, thin):
+    """The crops of one simulated scan; of a lesion of the large test, KEPT of them."""
+    domain, seed, number = job
+    found = list(scan_crops(phantom.simulate_scan(domain, number, seed)))
+    for crop in found:
+        del crop["readers"]
+        crop["patient"] = f"{crop['patient']}-{seed}"  # each seed has its own patients
+    if not thin:
+        return found
+    kept, by_lesion = [crop for crop in found if not crop["has_nodule"]], {}
+    for crop in found:
+        if crop["has_nodule"] and crop["mask"].any():
+            by_lesion.setdefault(crop["nodule"], []).append(crop)
+    kept = kept[: len(by_lesion)]
+    for crops in by_lesion.values():
+        crops.sort(key=lambda crop: crop["slice"])
+        steps = (np.arange(KEPT) + 0.5) * len(crops) / KEPT
+        kept += [crops[k] for k in np.unique(steps.astype(int))]
+    return kept
+
+
+def simulator_sha256():
+    """Checksum of the simulator's sources."""
+    files = sorted(Path(phantom.__file__).parent.glob("*.[pn][yp]*"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,0 +1,258 @@
+"""What the runs found: one JSON file a run, written whole, refused where it cannot be traced.
+
+    book/results/experiments/simulated-laptop/lesions.json
+    book/results/experiments/simulated-laptop/proposed-seed0.json
+    ...
+
+The same folder is installed with the package as nodule_lesson/results, so that a chapter reads the
+same numbers in a clone and on Colab.
+"""
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import nodule_lesson
+from nodule_lesson import statistics
+from nodule_lesson.experiments.grid import ROWS, TABLES
+
+MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")
+TESTS = ("small", "large")
+SMALL_LESION = 6.0  # mm; lesions below are shown apart
+_NEEDED = {
+    "configuration": ("data", "row", "profile", "fold", "seed"),
+    "training": ("losses", "lesions", "slices", "parameters", "cpu_seconds_a_step"),
+    "scores": ("train", "small", "large"),
+    "data": ("checksums", "sources"),
+    "provenance": (
+        *("command", "commit", "code_sha256", "versions", "python", "device", "threads"),
+        *("started", "seconds"),
+    ),
+}
+
+
+def results_folder():
+    """book/results/experiments of a clone, else what was installed with the package."""
+    here = Path(nodule_lesson.__file__).parent
+    clone = here.parent / "book" / "results" / "experiments"
+    return clone if clone.is_dir() else here / "results"
+
+
+def read(data="simulated", profile="laptop", folder=None, traced=True):
+    """The `Results` of all finished runs of one data set and one profile.
+
+    traced=False takes results of code that was not committed, too. Raises FileNotFoundError where
+    there are none, ValueError for a file that is damaged or cannot be traced.
+    """
+    place = Path(folder or results_folder()) / f"{data}-{profile}"
+    files = sorted(file for file in place.glob("*.json") if file.name != "lesions.json")
+    if not files:
+        raise FileNotFoundError(
+            f"no results of {data} in the profile {profile} in {place.parent}; make them with "
+            f"python -m nodule_lesson.experiments --data {data} --profile {profile}."
+        )
+    lesions = json.loads((place / "lesions.json").read_text(encoding="utf-8"))
+    return Results([_checked(file, lesions, traced) for file in files], lesions)
+
+
+def write(result, path):
+    """Write one file, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(result, file, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def keep_once(content, path):
+    """Write a file that is not there; raise ValueError if it is, with other content."""
+    content = json.loads(json.dumps(content))
+    if not path.exists():
+        write(content, path)
+    elif json.loads(path.read_text(encoding="utf-8")) != content:
+        raise ValueError(f"{path} is of other data: move the folder away, or choose another.")
+
+
+def configuration(path):
+    """The configuration of the run in a results file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))["configuration"]
+
+
+def difference(found, wanted, name=""):
+    """Where two configurations differ, in words."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted({*found, *wanted})
+        parts = (difference(found.get(k), wanted.get(k), f"{name}.{k}".strip(".")) for k in keys)
+        return ", ".join(part for part in parts if part)
+    return "" if found == wanted else f"{name}: {found!r}, wanted {wanted!r}"
+
+
+def _checked(file, lesions, traced):
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file.name} is not a whole results file: {error}.") from None
+    try:
+        check(result, lesions, traced)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from None
+    return result
+
+
+def check(result, lesions, traced=True):
+    """Raise ValueError for a result that does not say where it comes from, or whose scores are
+    not those of the lesions. traced: it must come from a commit without changes."""
+    for part, keys in _NEEDED.items():
+        for key in keys:
+            if key not in result.get(part, {}):
+                raise ValueError(f"a result must have {part}: {key}, found none.")
+    source = result["provenance"]
+    for key in ("command", "code_sha256", "python", "device", "started"):
+        if not source[key]:
+            raise ValueError(f"a result must say its {key}, found {source[key]!r}.")
+    if traced and (not source["commit"] or source["commit"].endswith("+")):
+        raise ValueError(
+            "a result must come from a commit without uncommitted changes, found "
+            f"{source['commit']!r}."
+        )
+    if result["data"]["checksums"] != lesions["checksums"]:
+        raise ValueError("the data have other checksums than those of lesions.json.")
+    for test in TESTS:
+        for measure in MEASURES:
+            found = len(result["scores"][test].get(measure, ()))
+            wanted = len(lesions[test]["lesion"])
+            if found != wanted:
+                raise ValueError(
+                    f"{measure} must have a value for each of the {wanted} lesions of the {test} "
+                    f"test, found {found}."
+                )
+
+
+class Results:
+    """The finished runs of one data set and profile.
+
+    runs: dictionaries, as in the files. lesions: "small" and "large", each a dict of arrays:
+    lesion, patient, type, diameter (mm), slices, pixels.
+    """
+
+    def __init__(self, runs, lesions):
+        self.runs = sorted(runs, key=lambda run: run["configuration"]["seed"])
+        self.checksums = lesions["checksums"]
+        self.lesions = {
+            test: {
+                key: np.array(values, dtype=float if key == "diameter" else None)
+                for key, values in lesions[test].items()
+            }
+            for test in TESTS
+        }
+
+    @cached_property
+    def rows(self):
+        """Names of the rows that are there, in the order of `grid.ROWS`."""
+        there = {run["configuration"]["row"]["name"] for run in self.runs}
+        return [name for name in ROWS if name in there]
+
+    def of(self, row):
+        """The runs of a row, seed by seed. Raises ValueError where there is none."""
+        found = [run for run in self.runs if run["configuration"]["row"]["name"] == row]
+        if not found:
+            raise ValueError(f"row must be one of {', '.join(self.rows)}; found {row!r}.")
+        return found
+
+    def scores(self, row, measure="dice", test="large"):
+        """One measure of each lesion: (runs of the row, lesions), nan where undefined."""
+        return np.array([run["scores"][test][measure] for run in self.of(row)], dtype=float)
+
+    def mean(self, row, measure="dice", test="large", where=None):
+        """(mean, low, high) over lesions of the means over seeds; patients drawn for the interval.
+
+        where: a boolean array that picks lesions. nan where nothing is picked.
+        """
+        return _summary(_seed_mean(self.scores(row, measure, test)), self._patients(test), where)
+
+    def missed(self, row, test="large", where=None):
+        """(share, low, high) of lesions whose Dice is 0: not a pixel of theirs was marked."""
+        missed = (self.scores(row, "dice", test) == 0).mean(0)
+        return _summary(missed, self._patients(test), where)
+
+    def table(self, number, test="large", where=None):
+        """The rows of Table 1, 2 or 3 that are there: a list of dicts.
+
+        Each has "row", "runs" (how many), each of MEASURES as (mean, low, high), "missed" alike,
+        and "by_seed", the mean Dice of each run.
+        """
+        if number not in TABLES:
+            raise ValueError(f"number must be 1, 2 or 3, found {number!r}.")
+        return [self.line(row, test, where) for row in TABLES[number] if row in self.rows]
+
+    def line(self, row, test="large", where=None):
+        """One row of `table`, for any row."""
+        dice = self.scores(row, "dice", test)
+        dice = dice if where is None else dice[:, where]
+        return {
+            "row": row,
+            "runs": len(dice),
+            **{measure: self.mean(row, measure, test, where) for measure in MEASURES},
+            "missed": self.missed(row, test, where),
+            "by_seed": dice.mean(1).tolist() if dice.size else [],
+        }
+
+    def compare(self, row, other, measure="dice", test="large", where=None):
+        """The paired difference row - other: a `statistics.Difference`, patients drawn.
+
+        Each lesion's mean over the seeds that both rows have is compared with its own.
+        """
+        seeds = [{_number(run) for run in self.of(name)} for name in (row, other)]
+        both = seeds[0] & seeds[1]
+        if not both:
+            raise ValueError(f"{row} and {other} share no seed.")
+        one, two = (
+            _seed_mean(
+                self.scores(name, measure, test)[[_number(r) in both for r in self.of(name)]]
+            )
+            for name in (row, other)
+        )
+        patients = self._patients(test)
+        if where is not None:
+            one, two, patients = one[where], two[where], patients[where]
+        return statistics.paired(one, two, clusters=patients)
+
+    def groups(self, test="large"):
+        """Name -> boolean array of lesions: by diameter, and by type where types are known."""
+        diameter, kind = self.lesions[test]["diameter"], self.lesions[test]["type"]
+        found = {
+            f"below {SMALL_LESION:g} mm": diameter < SMALL_LESION,
+            f"{SMALL_LESION:g} mm and more": diameter >= SMALL_LESION,
+        }
+        return found | {str(name): kind == name for name in np.unique(kind) if name}
+
+    def _patients(self, test):
+        return self.lesions[test]["patient"]
+
+
+def _number(run):
+    return run["configuration"]["seed"], run["configuration"]["fold"]
+
+
+def _seed_mean(scores):
+    """Mean over runs, nan only where no run defines the value."""
+    known = ~np.isnan(scores)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, scores, 0).sum(0) / known.sum(0)
+
+
+def _summary(values, patients, where):
+    if where is not None:
+        values, patients = values[where], patients[where]
+    known = ~np.isnan(values)
+    if not known.any():
+        return (float("nan"),) * 3
+    values, patients = values[known], patients[known]
+    return (float(values.mean()), *statistics.interval(values, clusters=patients))

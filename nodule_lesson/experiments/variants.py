@@ -1,0 +1,109 @@
+"""Networks changed in one respect, for rows that the paper's tables lack."""
+
+import torch
+from torch import nn
+
+from nodule_lesson import build_model
+from nodule_lesson.experiments.grid import model_options
+from nodule_lesson.multitask import Output
+from nodule_lesson.std import STDSigmoid, _step
+
+PRIORS = ("classifier", "truth", "shuffled", "attached")
+
+
+def build(row, profile):
+    """The network of a row, with new random weights."""
+    options = model_options(row, profile)
+    if row.prior not in PRIORS or row.iteration not in ("derived", "printed"):
+        raise ValueError(
+            f"prior must be one of {', '.join(PRIORS)}, iteration derived or printed; found "
+            f"{row.prior!r} and {row.iteration!r}."
+        )
+    model = build_model(row.model, profile.width, **options)
+    if row.std:
+        model = WithSTD(model)
+    if row.prior != "classifier":
+        model.std = OtherPrior(model.std, row.prior)
+    if row.iteration == "printed":
+        model.std = PrintedSTD(model.std)
+    return model
+
+
+def build_plain(row, profile):
+    """What is trained before: the same network, with a plain sigmoid."""
+    options = model_options(row, profile)
+    if row.model == "proposed":
+        options["regularisation"] = "none"
+    return build_model(row.model, profile.width, **options)
+
+
+def tell_truth(model, has_nodule):
+    """Give a prior that knows the truth the batch's answers."""
+    if isinstance(getattr(model, "std", None), OtherPrior):
+        model.std.truth = has_nodule
+
+
+class WithSTD(nn.Module):
+    """A network without a classifier, with STD (lambda2 = 0) in the place of its sigmoid."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.std = STDSigmoid(lambda2=0, learn_lambda2=False)
+
+    def forward(self, image):
+        u = self.network(image).u
+        logits = self.std.logits(u)
+        return Output(torch.sigmoid(logits), logits, u)
+
+
+class _AroundSTD(nn.Module):
+    """What stands around an STDSigmoid, and is asked for its numbers."""
+
+    def __init__(self, std):
+        super().__init__()
+        self.std = std
+
+    @property
+    def sigma(self):
+        return self.std.sigma
+
+    @property
+    def lambda2(self):
+        return self.std.lambda2
+
+    def values(self, u):
+        return (getattr(self.std, n).to(u) for n in ("sigma", "lambda1", "lambda2", "epsilon"))
+
+
+class OtherPrior(_AroundSTD):
+    """STD whose prior is given another c: the truth, a classifier's answer to another crop of the
+    batch, or the classifier's own without cutting its gradient off.
+    """
+
+    def __init__(self, std, prior):
+        super().__init__(std)
+        self.prior, self.truth = prior, None
+
+    def logits(self, u, c):
+        if self.prior == "truth":
+            return self.std.logits(u, self.truth.to(u))
+        if self.prior == "shuffled":
+            return self.std.logits(u, c[torch.randperm(len(c), device=c.device)])
+        # STDSigmoid detaches its c. The prior is a shift of u, through which a gradient can go.
+        shift = self.std.lambda2 * (1 - c.to(u))
+        return self.std.logits(u - shift[:, None, None, None], None)
+
+
+class PrintedSTD(_AroundSTD):
+    """Eq. (5) as the paper prints it, with x_t in the place of u."""
+
+    def logits(self, u, c):
+        sigma, lambda1, lambda2, epsilon = self.values(u)
+        c = c.detach()[:, None, None, None]
+        step = _step(torch.zeros_like(u), sigma, lambda1, lambda2, epsilon, c, None)
+        z = u
+        for _ in range(self.std.iterations):
+            x = torch.sigmoid(z)
+            z = x / epsilon + step(x)
+        return z

@@ -1,0 +1,181 @@
+"""How sure a mean is: intervals by patient, paired differences, seeds, and what a test can see.
+
+Values are one number a unit, as a rule one Dice a lesion. Lesions of one patient are no
+independent evidence: they share the scanner, the dose and the lung. So intervals are bootstrapped
+by *cluster*: whole patients are drawn with replacement, as many as there are, and all lesions of a
+drawn patient come along (Davison & Hinkley, Bootstrap Methods and their Application, 1997,
+section 3.8). With few clusters such intervals are too short; `tests/test_statistics.py` and the
+chapter *Reading the tables* measure by how much.
+
+nan is a value that is undefined, such as the distance to an empty outline: it is left out, and so
+is a pair of which either half is nan.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+# Draws are made in pieces of at most so many numbers: memory stays small for any test.
+_PIECE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of paired values: mean of the differences, its interval, their sd, and how many they are.
+
+    sd is the standard deviation of the single differences, with count - 1 below; nan for fewer
+    than two.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    count: int
+
+    @property
+    def sign(self):
+        """1 or -1 where the whole interval is above or below 0; 0 where it is not, or is nan."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def interval(values, clusters=None, level=0.95, draws=2000, seed=0):
+    """(low, high): percentile bootstrap of the mean, whole clusters drawn with replacement.
+
+    values: (N,). clusters: (N,) names, one cluster for all values of the same name; None for each
+    value by itself. Each draw takes as many clusters as there are, with replacement, and the mean
+    of all their values; low and high cut off (1 - level) / 2 of the draws on either side. The same
+    seed gives the same interval. Both are nan for fewer than two clusters: one patient does not
+    tell how patients differ. Raises ValueError for another shape, infinite values, a level outside
+    (0, 1) and fewer than one draw.
+    """
+    values = _values(values, "values")
+    if clusters is None:
+        clusters = np.arange(len(values))
+    clusters = np.asarray(clusters)
+    if clusters.shape != values.shape:
+        raise ValueError(
+            f"clusters must be one name a value, shape {values.shape}; found {clusters.shape}."
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level}.")
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, found {draws}.")
+    there = ~np.isnan(values)
+    _, cluster = np.unique(clusters[there], return_inverse=True)
+    count = np.bincount(cluster)
+    if len(count) < 2:
+        return np.nan, np.nan
+    total = np.bincount(cluster, values[there])
+    # A draw's mean needs of each cluster only its sum, its size, and how often it was drawn.
+    random = np.random.default_rng(seed)
+    share = np.full(len(count), 1 / len(count))
+    means, piece = [], max(1, _PIECE // len(count))
+    for first in range(0, draws, piece):
+        times = random.multinomial(len(count), share, size=min(piece, draws - first))
+        means.append((times @ total) / (times @ count))
+    tail = (1 - level) / 2
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def t_interval(values, level=0.95):
+    """(low, high): Student's interval of the mean, for independent values (N,), nan left out.
+
+    mean -+ t sd / sqrt(N), with t of N - 1 degrees of freedom. Both are nan for fewer than two
+    values. Raises ValueError for another shape, infinite values, and a level outside (0, 1).
+    """
+    values = _values(values, "values")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level}.")
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = stats.t.isf((1 - level) / 2, len(values) - 1) * stats.sem(values)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def paired(a, b, clusters=None, level=0.95, draws=2000, seed=0):
+    """`Difference` of a - b, values of the same units (N,); the interval is that of `interval`.
+
+    Pairs with a nan are left out. Raises ValueError as `interval` does, and where the shapes of a
+    and b differ.
+    """
+    a, b = _values(a, "a"), _values(b, "b")
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must be of the same units, found {len(a)} and {len(b)} values.")
+    gap = a - b
+    low, high = interval(gap, clusters, level, draws, seed)
+    gap = gap[~np.isnan(gap)]
+    mean = float(gap.mean()) if len(gap) else np.nan
+    sd = float(gap.std(ddof=1)) if len(gap) > 1 else np.nan
+    return Difference(mean, low, high, sd, len(gap))
+
+
+def power(difference, sd, count, level=0.05):
+    """The chance that a two-sided paired t-test of `count` pairs finds a true mean difference.
+
+    difference, sd: mean and standard deviation of normal differences, in the same unit; numbers or
+    arrays. With delta = difference sqrt(count) / sd and the critical value t of count - 1 degrees
+    of freedom, P(|T| > t) for T noncentral t with parameter delta. Raises ValueError for sd <= 0,
+    fewer than two pairs and a level outside (0, 1).
+    """
+    if not np.all(np.asarray(sd) > 0):
+        raise ValueError(f"sd must be positive, found {sd}.")
+    if not np.all(np.asarray(count) >= 2):
+        raise ValueError(f"count must be at least 2, found {count}.")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level}.")
+    freedom = np.asarray(count) - 1
+    critical = stats.t.isf(level / 2, freedom)
+    shift = np.abs(difference) * np.sqrt(count) / sd
+    # The lower tail as the upper one of the mirrored variable: scipy's cdf can be nan far out.
+    found = stats.nct.sf(critical, freedom, shift) + stats.nct.sf(critical, freedom, -shift)
+    return float(found) if np.ndim(found) == 0 else found
+
+
+def detectable(sd, count, power=0.8, level=0.05):
+    """The true mean difference that a paired t-test of `count` pairs finds with chance `power`.
+
+    sd: standard deviation of the differences. The inverse of the function `power`. Raises
+    ValueError as that does, and for a power that is not between level and 1.
+    """
+    if not level < power < 1:
+        raise ValueError(f"power must lie between the level, {level}, and 1; found {power}.")
+    if not sd > 0:
+        raise ValueError(f"sd must be positive, found {sd}.")
+
+    def excess(effect):
+        return _power(effect, 1.0, count, level) - power
+
+    top = 1.0
+    while excess(top) < 0:
+        top *= 2
+    return float(sd * optimize.brentq(excess, 0, top, xtol=1e-12, rtol=1e-12))
+
+
+def seed_band(by_seed):
+    """(low, high): the smallest and the largest mean of the seeds.
+
+    by_seed: (seeds, N), one row of values a seed, nan left out; or (seeds,), their means. Raises
+    ValueError for other shapes, and where there is no seed.
+    """
+    by_seed = np.asarray(by_seed, dtype=float)
+    if by_seed.ndim not in (1, 2) or not by_seed.size:
+        raise ValueError(f"by_seed must be (seeds, values) or (seeds,), found {by_seed.shape}.")
+    means = [row[~np.isnan(row)].mean() for row in by_seed.reshape(len(by_seed), -1)
+             if not np.isnan(row).all()]  # fmt: skip
+    return (float(min(means)), float(max(means))) if means else (np.nan, np.nan)
+
+
+_power = power  # the argument of `detectable` has the same name
+
+
+def _values(values, name):
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"{name} must be one number a unit, shape (N,); found {values.shape}.")
+    if np.isinf(values).any():
+        raise ValueError(f"{name} must be finite or nan, found an infinite one.")
+    return values
