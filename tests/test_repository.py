@@ -74,6 +74,7 @@ def test_ranges_admit_what_colab_ships():
     colab |= {"ipywidgets": "7.7.1", "scipy": "1.16.3", "tqdm": "4.67.1", "pillow": "11.3.0"}
     colab |= {"filelock": "3.20.0", "requests": "2.32.4", "urllib3": "2.5.0"}
     colab |= {"safetensors": "0.4.3"}  # the least that its transformers admit
+    colab |= {"scikit-image": "0.25.2"}
     extras = EXTRAS["notebook"] + EXTRAS["data"]
     asked = [Requirement(text) for text in PROJECT["dependencies"] + extras]
     absent = {"SimpleITK", PROJECT["name"]}  # what Colab lacks cannot be replaced
@@ -206,6 +207,8 @@ def test_a_wheel_holds_all_of_the_package(tmp_path):
         shutil.copy(ROOT / name, source)
     leave = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "nodule_lesson", source / "nodule_lesson", ignore=leave)
+    found = ROOT / "book" / "results" / "experiments"
+    shutil.copytree(found, source / "book" / "results" / "experiments")
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
     done = subprocess.run([*pip, "-w", str(tmp_path), str(source)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -215,6 +218,9 @@ def test_a_wheel_holds_all_of_the_package(tmp_path):
     here = {p.as_posix() for p in here if "__pycache__" not in p.parts}
     assert here <= names, f"not in the wheel: {sorted(here - names)}"
     assert any(name.endswith(".js") for name in here)
+    # What the experiments found travels with it: chapters on Colab read their numbers there.
+    found = {p.relative_to(found).as_posix() for p in found.rglob("*.json")}
+    assert {f"nodule_lesson/results/{name}" for name in found} <= names
     for licence in ("LICENSE", "LICENSE-TEXT"):
         assert any(name.endswith(f"licenses/{licence}") for name in names)
 

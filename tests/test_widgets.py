@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import blocks, metrics, std, widgets
+from nodule_lesson import blocks, losses, metrics, statistics, std, widgets
 from nodule_lesson.demo import open_demo
 from nodule_lesson.patches import normalisation
 from nodule_lesson.widgets import live, scenes
@@ -88,7 +88,8 @@ def test_input_and_field_are_arrays_of_finite_numbers(figure):
 
 
 def test_compute_runs_the_package(figure):
-    package = {module.__file__ for module in (blocks, metrics, std, normalisation)}
+    parts = (blocks, losses, metrics, statistics, std, normalisation)
+    package = {module.__file__ for module in parts}
     called = set()
 
     def note(frame, event, argument):
@@ -101,7 +102,7 @@ def test_compute_runs_the_package(figure):
     finally:
         sys.setprofile(None)
     public = {"soft_threshold_dynamics", "iterates", "std_energy", "gaussian_blur", "normalise"}
-    public |= {"conv3x3", *metrics.OVERLAPS, *metrics.DISTANCES}
+    public |= {"conv3x3", "dice_loss", "t_interval", *metrics.OVERLAPS, *metrics.DISTANCES}
     # Modules are called through `forward`; a method has its class in its qualified name.
     public |= {"CombinationBlock.forward"}
     assert called & public, f"only {sorted(called)} of the package"

@@ -6,7 +6,7 @@ from torch import nn
 from nodule_lesson import build_model
 from nodule_lesson.experiments.grid import model_options
 from nodule_lesson.multitask import Output
-from nodule_lesson.std import STDSigmoid, _step
+from nodule_lesson.std import STDSigmoid, _logits, _step
 
 PRIORS = ("classifier", "truth", "shuffled", "attached")
 
@@ -90,9 +90,9 @@ class OtherPrior(_AroundSTD):
             return self.std.logits(u, self.truth.to(u))
         if self.prior == "shuffled":
             return self.std.logits(u, c[torch.randperm(len(c), device=c.device)])
-        # STDSigmoid detaches its c. The prior is a shift of u, through which a gradient can go.
-        shift = self.std.lambda2 * (1 - c.to(u))
-        return self.std.logits(u - shift[:, None, None, None], None)
+        # STDSigmoid detaches its c; this is what it does, without that.
+        std, c = self.std, c.to(u)[:, None, None, None]
+        return _logits(u, *self.values(u), c, std.iterations, std.radius, std.gradient)
 
 
 class PrintedSTD(_AroundSTD):

@@ -218,7 +218,7 @@ export function contourLength(segments) {
 // --- the scenes; scenes.py draws the same ones ---------------------------------------------------
 
 // White noise from a counter (mulberry32) and Box-Muller, the same in both languages.
-function uniform(counter) {
+export function uniform(counter) {
   let a = (counter * 0x6d2b79f5) | 0;
   a = Math.imul(a ^ (a >>> 15), a | 1);
   a ^= a + Math.imul(a ^ (a >>> 7), a | 61);

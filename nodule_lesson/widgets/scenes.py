@@ -9,12 +9,13 @@ def white_noise(n, seed):
     A counter, not a generator with a state, so that JavaScript and numpy give the same numbers.
     """
     counter = np.arange(n * n, dtype=np.uint32) * np.uint32(2) + np.uint32(seed * 65536 + 1)
-    radius = np.sqrt(-2 * np.log(1 - _uniform(counter)))
-    angle = 2 * np.pi * _uniform(counter + np.uint32(1))
+    radius = np.sqrt(-2 * np.log(1 - uniform(counter)))
+    angle = 2 * np.pi * uniform(counter + np.uint32(1))
     return (radius * np.cos(angle)).reshape(n, n)
 
 
-def _uniform(counter):
+def uniform(counter):
+    """Numbers in [0, 1) from uint32 counters, of any shape: mulberry32 without a state."""
     a = counter * np.uint32(0x6D2B79F5)
     a = (a ^ (a >> 15)) * (a | 1)
     a = a ^ (a + (a ^ (a >> 7)) * (a | 61))

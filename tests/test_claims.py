@@ -1,0 +1,189 @@
+"""The rule by which claims are judged: results made up so that the verdict is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from nodule_lesson import claims, paper, statistics
+from nodule_lesson.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, Better, Claim
+
+PATIENTS = np.repeat(np.arange(60), 5)
+
+
+class MadeUp:
+    """Results with what `claims` asks for: rows by mean, seeds by their own shifts.
+
+    means: row -> mean. seeds: shifts of the seeds. noise: sd of a lesion's own value.
+    """
+
+    def __init__(self, means, seeds=(-0.01, 0.0, 0.01), noise=0.05):
+        random = np.random.default_rng(0)
+        lesion = random.normal(0, 0.1, len(PATIENTS))
+        self.rows = list(means)
+        self.values = {
+            row: mean + lesion + random.normal(0, noise, (1, len(PATIENTS)))
+            + np.array(seeds)[:, None]
+            for row, mean in means.items()
+        }  # fmt: skip
+
+    def scores(self, row, measure="dice", test="large"):
+        assert test == "large"
+        return self.values[row]
+
+    def compare(self, row, other, measure="dice", test="large"):
+        ours, theirs = (self.scores(name, measure, test).mean(axis=0) for name in (row, other))
+        return statistics.paired(ours, theirs, PATIENTS)
+
+
+@pytest.mark.parametrize(
+    "gap, seeds, noise, verdict, apart",
+    [
+        (0.10, (-0.01, 0, 0.01), 0.05, SUPPORTED, 1),
+        (-0.10, (-0.01, 0, 0.01), 0.05, CONTRADICTED, -1),
+        (0.0, (-0.01, 0, 0.01), 0.05, UNDECIDED, 0),
+        # The interval is clear of 0, but seeds overlap: 0.1 against a band of 0.2.
+        (0.10, (-0.1, 0, 0.1), 0.05, SUPPORTED, 0),
+        # Seeds are apart, but the lesions are too different for an interval clear of 0.
+        (0.05, (-0.001, 0, 0.001), 2.0, UNDECIDED, 1),
+        # One seed cannot tell how seeds differ.
+        (0.10, (0.0,), 0.05, SUPPORTED, 0),
+        (0.10, (0.0, 0.0), 0.05, SUPPORTED, 1),
+    ],
+)
+def test_lesions_decide_and_seeds_are_told(gap, seeds, noise, verdict, apart):
+    results = MadeUp({"a": 0.6 + gap, "b": 0.6}, seeds, noise)
+    found = claims.weigh(results, Better("a", "b"))
+    assert (found.verdict, found.apart) == (verdict, apart)
+    assert found.difference == results.compare("a", "b")
+    means = [results.scores(row).mean(axis=1) for row in "ab"]
+    np.testing.assert_allclose(found.bands, [(m.min(), m.max()) for m in means])
+    # The same comparison the other way round has the opposite verdict.
+    opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, UNDECIDED: UNDECIDED}
+    back = claims.weigh(results, Better("b", "a"))
+    assert (back.verdict, back.apart) == (opposite[verdict], -apart)
+
+
+@pytest.mark.parametrize("measure", claims.LOWER_IS_BETTER)
+def test_of_distances_the_smaller_is_better(measure):
+    results = MadeUp({"near": 1.0, "far": 2.0})
+    found = claims.weigh(results, Better("near", "far", measure))
+    assert found.verdict == SUPPORTED and found.difference.low > 0 and found.apart == 1
+    raw = results.compare("near", "far", measure)
+    turned = dataclasses.astuple(found.difference)
+    assert turned == (-raw.mean, -raw.high, -raw.low, raw.sd, raw.count)
+    assert claims.weigh(results, Better("far", "near", measure)).verdict == CONTRADICTED
+
+
+def test_a_row_that_is_missing_was_not_run():
+    found = claims.weigh(MadeUp({"a": 0.5}), Better("a", "b"))
+    assert found.verdict == NOT_RUN and found.difference is None
+
+
+LADDER = MadeUp({"top": 0.9, "high": 0.7, "twin": 0.7, "low": 0.5})
+# Verdicts of top, twin and low against "high": for, open, against; and of a row that is missing.
+FOR, OPEN, AGAINST = (Better(row, "high") for row in ("top", "twin", "low"))
+MISSING = Better("nobody", "high")
+
+
+@pytest.mark.parametrize(
+    "parts, every, some",
+    [
+        ([FOR, FOR], SUPPORTED, SUPPORTED),
+        ([FOR, OPEN], UNDECIDED, SUPPORTED),
+        ([FOR, AGAINST], CONTRADICTED, SUPPORTED),
+        ([OPEN, AGAINST], CONTRADICTED, UNDECIDED),
+        ([AGAINST, AGAINST], CONTRADICTED, CONTRADICTED),
+        ([OPEN], UNDECIDED, UNDECIDED),
+        ([FOR, MISSING], NOT_RUN, SUPPORTED),
+        ([AGAINST, MISSING], CONTRADICTED, NOT_RUN),
+        ([OPEN, MISSING], NOT_RUN, NOT_RUN),
+    ],
+)
+def test_a_claim_of_all_and_a_claim_of_some(parts, every, some):
+    assert claims.judge(LADDER, Claim("", "", tuple(parts))).verdict == every
+    assert claims.judge(LADDER, Claim("", "", tuple(parts), some=True)).verdict == some
+
+
+def test_the_seeds_of_a_claim_are_those_that_its_verdict_rests_on():
+    # 0.3 apart with bands of 0.02, and 0.1 apart with bands of 0.2.
+    results = MadeUp({"far": 0.9, "b": 0.6})
+    results.rows += ["near", "c"]
+    results.values |= MadeUp({"near": 0.7, "c": 0.6}, (-0.1, 0, 0.1)).values
+    firm, loose = Better("far", "b"), Better("near", "c")
+    for parts, some, apart in [
+        ((firm,), False, True),
+        ((loose,), False, False),
+        ((firm, loose), False, False),
+        ((firm, loose), True, True),
+    ]:
+        judged = claims.judge(results, Claim("", "", parts, some))
+        assert judged.verdict == SUPPORTED and judged.apart is apart
+        turned = tuple(Better(part.other, part.row) for part in parts)
+        judged = claims.judge(results, Claim("", "", turned, not some))
+        assert judged.verdict == CONTRADICTED and judged.apart is apart
+        assert [one.part for one in judged.evidence] == list(turned)
+
+
+def test_the_papers_tables_support_the_papers_claims():
+    """Each comparison holds between the printed means, but for those the book says do not."""
+    rows = {
+        ours: dict(zip(paper.MEASURES, paper.TABLES[number][name], strict=True))
+        for number in (1, 2, 3)
+        for name, ours in paper.ROWS[number].items()
+    }
+    off = set()
+    for claim in claims.CLAIMS:
+        for part in claim.parts:
+            gap = rows[part.row][part.measure] - rows[part.other][part.measure]
+            if (gap < 0) != (part.measure in claims.LOWER_IS_BETTER):
+                off.add((claim.where, part.row))
+    # Freezing helps nowhere in Table 2: the abstract against the paper's own section 4.5.
+    assert off == {("abstract", row) for row in claims.FROZEN}
+
+
+def test_the_names_are_those_of_the_experiments():
+    from nodule_lesson.experiments.grid import ROWS, TABLES
+
+    for number, names in TABLES.items():
+        assert tuple(paper.ROWS[number].values()) == names
+    asked = {row for c in claims.CLAIMS for part in c.parts for row in (part.row, part.other)}
+    assert asked <= set(ROWS)
+
+
+# --- misses and contours ------------------------------------------------------------------------
+
+SHARES = arrays(float, st.integers(1, 30), elements=st.sampled_from([0, 0.1, 0.5, 0.83, 1]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHARES)
+def test_the_mean_is_the_product(dice):
+    missed, found = claims.missed_and_found(dice)
+    assert missed == pytest.approx(sum(dice == 0) / len(dice))
+    if missed < 1:
+        assert (1 - missed) * found == pytest.approx(dice.mean())
+    else:
+        assert np.isnan(found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHARES, SHARES)
+def test_the_parts_add_up_and_change_sign_together(a, b):
+    if not (a.any() and b.any()):
+        return
+    parts = claims.misses_and_contours(a, b)
+    assert sum(parts) == pytest.approx(a.mean() - b.mean(), abs=1e-12)
+    np.testing.assert_allclose(claims.misses_and_contours(b, a), np.negative(parts), atol=1e-12)
+
+
+def test_each_part_alone():
+    drawn_better = claims.misses_and_contours([0, 0.9, 0.9], [0, 0.8, 0.8])
+    assert drawn_better == pytest.approx((0, 0.1 * 2 / 3))
+    missed_less = claims.misses_and_contours([0.8, 0.8, 0.8], [0, 0.8, 0.8])
+    assert missed_less == pytest.approx((0.8 / 3, 0))
+    assert claims.missed_and_found([0.5, np.nan, 0]) == (0.5, 0.5)
+    assert np.isnan(claims.missed_and_found([np.nan])).all()

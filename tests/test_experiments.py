@@ -1,0 +1,528 @@
+"""nodule_lesson.experiments: the grid, its data, one run, who computes it, what came of it."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nodule_lesson.experiments import data as sets
+from nodule_lesson.experiments import grid, results, run, schedule, variants
+from nodule_lesson.experiments.__main__ import main
+from nodule_lesson.metrics import assd, hausdorff_distance
+from nodule_lesson.patches import PatchSet
+from nodule_lesson.std import printed_iteration, soft_threshold_dynamics
+
+TINY = replace(grid.PROFILES["demo"], pretrain_steps=3, steps=4, batch=4)
+
+
+def write_set(path, patients, lesions, seed, side=48):
+    """Discs of random sizes and places, three slices each, and as many slices without one."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] - side / 2
+    images, masks, rows = [], [], []
+    for patient in patients:
+        for lesion in range(lesions):
+            radius, dy, dx = random.uniform(3, 8), *random.uniform(-3, 3, 2)
+            for k in range(6):
+                mask = ((y - dy) ** 2 + (x - dx) ** 2 < (radius - abs(k - 1)) ** 2) & (k < 3)
+                images.append(random.integers(0, 90, (side, side)) + 120 * mask)
+                masks.append(mask)
+                rows.append(
+                    {
+                        "patient": patient,
+                        "scan": f"scan of {patient}",
+                        "nodule": f"n{lesion}" if k < 3 else "",
+                        "slice": 10 * lesion + k,
+                        "row_mm": 0.7,
+                        "column_mm": 0.8,
+                        "type": "isolated" if k < 3 else "",
+                        "diameter": 1.5 * radius if k < 3 else np.nan,
+                        "has_nodule": k < 3,
+                    }
+                )
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    origin = {"source": "discs", "licence": "CC0", "citation": "none"}
+    PatchSet.write(path, np.array(images, np.uint8), np.array(masks, np.uint8), columns, **origin)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("data") / "discs"
+    place.mkdir()
+    write_set(place / "pretrain", ["a", "b", "c"], 2, 0)
+    write_set(place / "clinic", ["d", "e"], 5, 1)
+    write_set(place / "large", ["f", "g", "h", "i"], 3, 2)
+    return place
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return sets.load(folder, side=32)
+
+
+def one_run(row="proposed", seed=0, profile=TINY):
+    return grid.Run("discs", profile, grid.ROWS[row], None, seed)
+
+
+# --- the grid ------------------------------------------------------------------------------------
+
+
+def test_the_grid_holds_the_papers_tables_and_more():
+    assert len(grid.TABLES[1]) == 5 and len(grid.TABLES[2]) == 6 and len(grid.TABLES[3]) == 5
+    printed = {name for names in grid.TABLES.values() for name in names}
+    assert set(grid.rows_of("all")) == set(grid.ROWS) == printed | set(grid.rows_of("extra"))
+    assert grid.ROWS["freeze S9"].frozen == ("S9",) and grid.ROWS["freeze S9"].pretrained
+    assert not any(grid.ROWS[name].pretrained for name in grid.TABLES[1])
+
+
+@pytest.mark.parametrize("profile", grid.PROFILES)
+def test_every_run_has_its_own_file_and_a_configuration_for_json(profile):
+    runs = grid.runs("all", profile)
+    assert len({one.name for one in runs}) == len(runs)
+    for one in runs:
+        assert json.loads(json.dumps(one.configuration)) == one.configuration
+        assert set(one.name) <= set("abcdefghijklmnopqrstuvwxyzSCFT0123456789-")
+    seeds = [one.seed for one in runs]
+    assert seeds == sorted(seeds)  # whole seeds first
+
+
+def test_the_papers_profile_has_its_folds_and_its_numbers():
+    paper = grid.PROFILES["paper"]
+    runs = grid.runs(1, "paper")
+    assert len(runs) == 5 * 5 and {one.fold for one in runs} == set(range(5))
+    assert (paper.batch, paper.learning_rate, paper.weight_decay, paper.decay) == (
+        *(10, 1e-3, 1e-8),
+        0.75,
+    )
+    assert paper.width == 64 and paper.side == 128
+
+
+def test_unknown_names_are_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match="laptop"):
+        grid.runs(1, "huge")
+    with pytest.raises(ValueError, match="extra or all"):
+        grid.runs(4)
+    with pytest.raises(ValueError, match="freeze S9"):
+        grid.runs(rows=["freeze S7"])
+
+
+def test_the_protocol_names_rows_that_exist_and_the_seeds_of_the_profile():
+    path = results.results_folder() / "protocol.json"
+    protocol = json.loads(path.read_text(encoding="utf-8"))
+    for pair in protocol["comparisons"]:
+        assert pair["row"] in grid.ROWS and pair["other"] in grid.ROWS
+    laptop = grid.PROFILES["laptop"]
+    assert protocol["seeds"]["rows of the three tables"] == list(range(laptop.seeds))
+    assert protocol["seeds"]["all other rows"] == list(range(laptop.extra_seeds))
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def test_the_clinic_is_split_by_lesion_and_no_slice_is_on_both_sides(folder, data):
+    train, test = sets.lesions_of(data.clinic), sets.lesions_of(data.small)
+    assert len(train) == 8 and len(test) == 2 and not set(train) & set(test)
+    everything = sets.slices_of(PatchSet.open(folder / "clinic"), 32)
+    assert len(data.clinic) + len(data.small) == len(everything)
+    share = [(part.lesion == "").mean() for part in (data.clinic, data.small)]
+    assert share == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_slices_are_cut_around_the_centre_and_scaled_by_eq_6(folder):
+    raw = PatchSet.open(folder / "large")
+    cut = sets.slices_of(raw, 32)
+    centre = np.asarray(raw.images[5, 8:40, 8:40], float)
+    expected = (centre - centre.min()) / (centre.max() - centre.min())
+    assert np.allclose(cut.images[5, 0].numpy(), expected, atol=1e-6)
+    assert (cut.masks[5, 0].numpy() == raw.masks[5, 8:40, 8:40]).all()
+
+
+def test_the_large_test_has_two_slices_of_each_lesion_in_order(data):
+    for name in sets.lesions_of(data.large):
+        mine = data.large.slices["slice"][data.large.lesion == name]
+        assert len(mine) == 2 and (np.diff(mine) > 0).all()
+
+
+def test_fewer_lesions_keep_their_share_of_empty_slices(data):
+    few = sets.fewer_lesions(data.clinic, 3, seed=0)
+    assert len(sets.lesions_of(few)) == 3 and set(few.lesion) <= set(data.clinic.lesion)
+    assert (few.lesion == "").sum() == round(3 / 8 * (data.clinic.lesion == "").sum())
+    other = sets.fewer_lesions(data.clinic, 3, seed=1)
+    assert set(other.lesion) != set(few.lesion)
+
+
+def test_folds_leave_each_lesion_out_once(data):
+    names = set(sets.lesions_of(data.clinic))
+    left = [names - set(sets.lesions_of(sets.fold(data.clinic, k))) for k in range(5)]
+    assert sorted(name for part in left for name in part) == sorted(names)
+
+
+def test_sets_that_share_a_patient_are_refused(folder, tmp_path):
+    for part in sets.SETS:
+        (tmp_path / part).symlink_to(folder / part)
+    (tmp_path / "large").unlink()
+    write_set(tmp_path / "large", ["d"], 2, 3)
+    with pytest.raises(ValueError, match="share no patient"):
+        sets.load(tmp_path, 32)
+    with pytest.raises(ValueError, match="lacks pretrain"):
+        sets.load(tmp_path / "large", 32)
+    with pytest.raises(ValueError, match="at most 48"):
+        sets.load(folder, 64)
+
+
+def test_simulated_sets_are_made_once_and_share_no_patient(tmp_path, monkeypatch):
+    monkeypatch.setenv("NODULE_LESSON_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        sets, "SIMULATED", {part: (*v[:2], 1) for part, v in sets.SIMULATED.items()}
+    )
+    found = sets.load("simulated", 64, patients=1, workers=1)
+    assert len(found.pretrain) and len(found.clinic) and len(found.large)
+    monkeypatch.setattr(sets, "_crops", None)  # a second time nothing is simulated
+    assert sets.load("simulated", 64, patients=1, workers=1).checksums == found.checksums
+
+
+# --- networks changed in one respect -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", grid.ROWS)
+def test_every_row_has_a_network_that_runs(name):
+    torch.manual_seed(0)
+    model = variants.build(grid.ROWS[name], TINY)
+    variants.tell_truth(model, torch.tensor([1.0, 0.0]))
+    output = model(torch.rand(2, 1, 32, 32))
+    assert output.mask.shape == (2, 1, 32, 32)
+    assert torch.equal(output.mask, torch.sigmoid(output.logits))
+    if grid.ROWS[name].pretrained:  # its weights fit, all but those of STD
+        plain = set(variants.build_plain(grid.ROWS[name], TINY).state_dict())
+        assert {n for n in set(model.state_dict()) - plain if not n.startswith("std.")} == set()
+        assert plain <= set(model.state_dict())
+
+
+def outputs(row, has_nodule=(1.0, 0.0)):
+    torch.manual_seed(0)
+    model = variants.build(grid.ROWS[row], TINY).double()
+    variants.tell_truth(model, torch.tensor(has_nodule))
+    torch.manual_seed(1)
+    return model, model(torch.rand(2, 1, 32, 32, dtype=torch.float64))
+
+
+def test_the_printed_iteration_is_that_of_the_package():
+    model, output = outputs("printed iteration")
+    std = model.std.std
+    expected = printed_iteration(
+        output.u, sigma=std.sigma, lambda2=std.lambda2, c=output.nodule, iterations=10
+    )
+    assert torch.allclose(output.mask, expected, atol=1e-12)
+
+
+def test_the_prior_is_given_the_c_that_the_row_says():
+    for row, c in (
+        ("proposed", None),
+        ("c attached", None),
+        ("c = truth", torch.tensor([1.0, 0.0], dtype=torch.float64)),
+    ):
+        model, output = outputs(row)
+        std = getattr(model.std, "std", model.std)
+        expected = soft_threshold_dynamics(
+            output.u,
+            sigma=std.sigma,
+            lambda2=std.lambda2,
+            c=output.nodule if c is None else c,
+        )
+        assert torch.allclose(output.mask, expected, atol=1e-12), row
+
+
+def test_only_an_attached_prior_lets_the_mask_teach_the_classifier_s_answer():
+    for row, reaches in (("proposed", False), ("c attached", True)):
+        model, output = outputs(row)
+        found = torch.autograd.grad(
+            output.mask.sum(), list(model.FC.parameters()), allow_unused=True
+        )
+        assert all((g is not None) == reaches for g in found), row
+
+
+# --- one run -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def result(data, work):
+    torch.set_num_threads(1)
+    return run.execute(one_run("transfer"), data, work, progress=False)
+
+
+def test_the_same_run_gives_the_same_numbers(result, data, tmp_path):
+    again = run.execute(one_run("transfer"), data, tmp_path, progress=False)  # pre-trains again
+    for part in ("configuration", "scores", "classifier", "interventions", "data"):
+        assert again[part] == result[part]
+    assert again["training"]["losses"] == result["training"]["losses"]
+
+
+def test_what_is_frozen_does_not_move_in_a_run(data, work):
+    one = one_run("freeze S1")
+    start = run.prepared(one, data, work, progress=False).state_dict()
+    kept = {}
+
+    def keep(model, clinic, one_run, progress):
+        history = trained(model, clinic, one_run, progress)
+        kept.update(model.state_dict())
+        return history
+
+    trained, run.train = run.train, keep
+    try:
+        result = run.execute(one, data, work, progress=False)
+    finally:
+        run.train = trained
+    same = {name for name in start if torch.equal(start[name], kept[name])}
+    assert {name for name in start if name.startswith("S1.")} <= same
+    assert not any(name.startswith("S2.") and name.endswith("weight") for name in same)
+    assert result["training"]["frozen"] > 0
+
+
+def test_scores_are_those_of_a_double_loop(data):
+    random = np.random.default_rng(0)
+    slices = data.large
+    mask = random.random(slices.masks[:, 0].shape) < 0.2
+    truth = slices.masks[:, 0].numpy() > 0
+    c = random.random(len(slices))
+    scores = run.lesion_scores({"mask": mask, "c": c}, slices)
+    table = run.lesion_table(slices)
+    assert scores["dice"] == run.lesion_dice(mask, slices)
+    for number, name in enumerate(table["lesion"]):
+        rows = np.flatnonzero((slices.lesion == name) & truth.any((1, 2)))
+        tp = sum((mask[r] & truth[r]).sum() for r in rows)
+        both = sum(mask[r].sum() + truth[r].sum() for r in rows)
+        assert scores["dice"][number] == pytest.approx(2 * tp / both, abs=1e-4)
+        for measure, function in (("hausdorff_distance", hausdorff_distance), ("assd", assd)):
+            mean = np.mean([function(mask[r], truth[r], spacing=(0.7, 0.8)) for r in rows])
+            assert scores[measure][number] == pytest.approx(mean, abs=1e-4)
+        assert scores["c"][number] == pytest.approx(c[rows].mean(), abs=1e-4)
+        assert table["patient"][number] == slices.patient[rows[0]]
+
+
+def test_a_pixel_of_unknown_size_has_no_distance_and_keeps_its_overlap(data):
+    slices = copy.deepcopy(data.large)
+    slices.slices["row_mm"] = np.full(len(slices), np.nan)
+    predicted = {"mask": slices.masks[:, 0].numpy() > 0, "c": None}
+    scores = run.lesion_scores(predicted, slices)
+    assert set(scores["assd"]) == {None} and set(scores["dice"]) == {1.0}
+
+
+def test_interventions_start_from_what_the_network_said(result):
+    asked = result["interventions"]
+    assert {"plain sigmoid", "c = truth", "c = 1", "c shuffled", "lambda2 = 0"} <= set(asked)
+    assert asked["c = 1"]["dice"] == asked["lambda2 = 0"]["dice"]  # the prior vanishes
+    assert all(len(case["dice"]) == 12 for case in asked.values())
+
+
+def test_memory_kept_is_less_where_the_first_stage_is_frozen(data, work):
+    kept = {}
+    for row in ("transfer", "freeze S1"):
+        model = run.prepared(one_run(row), data, work, progress=False)
+        if row != "transfer":
+            run.freeze(model, ["S1"])
+        before = copy.deepcopy(model.state_dict())
+        kept[row] = run.kept_for_backward(model, data.clinic, 4)
+        assert all(torch.equal(before[name], v) for name, v in model.state_dict().items())
+    assert 0 < kept["freeze S1"] < kept["transfer"]
+
+
+# --- who computes --------------------------------------------------------------------------------
+
+
+def test_a_grid_goes_on_where_it_stopped(folder, tmp_path, capsys, monkeypatch):
+    runs = [one_run("transfer"), one_run("unet"), one_run("freeze FC")]
+    place = tmp_path / "out" / "discs-demo"
+    assert schedule.carry_out(runs[:1], folder, tmp_path / "out", tmp_path / "work") == 1
+    before = (place / "transfer-seed0.json").read_bytes()
+    monkeypatch.setattr(run, "fit", lambda *a, fit=run.fit, **k: fit(*a, **k))
+    assert schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work") == 2
+    assert "3 runs: 1 there already, 2 to do." in capsys.readouterr().err
+    assert (place / "transfer-seed0.json").read_bytes() == before
+    assert len(list((tmp_path / "work").glob("*.safetensors"))) == 1  # pre-trained once
+    assert len(list(place.glob("*.json"))) == 4 and not list(place.glob("*.part"))
+    other = [one_run("unet", profile=replace(TINY, steps=5))]
+    with pytest.raises(ValueError, match=r"profile.steps: 4, wanted 5"):
+        schedule.carry_out(other, folder, tmp_path / "out", tmp_path / "work")
+
+
+def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, tmp_path):
+    from dask.distributed import Client, LocalCluster
+
+    runs = [one_run(row, seed) for seed in (0, 1) for row in ("unet", "freeze S1")]
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with Client(cluster) as client:
+            pids = list(client.run(os.getpid).values())
+
+        def kill_one():
+            place = tmp_path / "out" / "discs-demo"
+            while len(list(place.glob("*-seed*.json"))) < 1:
+                time.sleep(0.02)
+            os.kill(pids[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        schedule.carry_out(
+            runs, folder, tmp_path / "out", tmp_path / "work", scheduler=cluster.scheduler_address
+        )
+        killer.join()
+    files = list((tmp_path / "out" / "discs-demo").glob("*-seed*.json"))
+    assert len(files) == 4
+    here = schedule.carry_out(runs, folder, tmp_path / "here", tmp_path / "work2")
+    assert here == 4
+    for file in files:  # a cluster computes what this machine computes
+        found, expected = (
+            json.loads((tmp_path / where / "discs-demo" / file.name).read_text())["scores"]
+            for where in ("out", "here")
+        )
+        assert found == expected
+
+
+def test_the_command_names_what_is_wrong(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--table", "7", "--data", str(folder), "--out", str(tmp_path)])
+    assert stopped.value.code == 2 and "table must be 1, 2, 3" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--table", "1", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)])
+    assert "lacks pretrain, clinic, large" in capsys.readouterr().err
+
+
+def test_the_demo_profile_runs_from_the_command_line(folder, tmp_path):
+    command = [sys.executable, "-m", "nodule_lesson.experiments", "--profile", "demo"]
+    command += ["--rows", "unet", "resunet+std", "--data", folder, "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [*command, "--work", tmp_path / "work"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Dice, large test" in done.stdout and "resunet+std" in done.stdout
+
+
+# --- what came of it -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lesions(data):
+    return {
+        "checksums": data.checksums,
+        "small": run.lesion_table(data.small),
+        "large": run.lesion_table(data.large),
+    }
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda r: r.pop("provenance"), "provenance: command"),
+        (lambda r: r["provenance"].pop("commit"), "commit"),
+        (lambda r: r["provenance"].update(commit="0123+"), "uncommitted"),
+        (lambda r: r["provenance"].update(commit=None), "uncommitted"),
+        (lambda r: r["provenance"].update(device=""), "device"),
+        (lambda r: r["configuration"].pop("seed"), "seed"),
+        (lambda r: r["data"]["checksums"].update(large="0" * 64), "checksums"),
+        (lambda r: r["scores"]["large"]["dice"].pop(), "12 lesions of the large"),
+        (lambda r: r["scores"].pop("small"), "small"),
+        (lambda r: r["training"].pop("losses"), "losses"),
+    ],
+)
+def test_a_result_that_cannot_be_traced_is_refused(result, lesions, spoil, message):
+    result = copy.deepcopy(result)
+    result["provenance"]["commit"] = "0" * 40
+    results.check(result, lesions)
+    spoil(result)
+    with pytest.raises(ValueError, match=message):
+        results.check(result, lesions)
+
+
+def test_a_damaged_file_and_a_missing_folder_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nodule_lesson.experiments --data nothing"):
+        results.read("nothing", folder=tmp_path)
+    place = tmp_path / "discs-demo"
+    place.mkdir()
+    (place / "lesions.json").write_text("{}")
+    (place / "unet-seed0.json").write_text('{"half": ')
+    with pytest.raises(ValueError, match="unet-seed0.json is not a whole"):
+        results.read("discs", "demo", tmp_path)
+
+
+DONE = [p for p in sorted(results.results_folder().iterdir()) if p.is_dir()]
+
+
+@pytest.mark.parametrize("place", DONE, ids=lambda p: p.name)
+def test_committed_results_are_traceable_and_their_tables_add_up(place):
+    """Every column again from the files, by plain loops, and intervals by another generator."""
+    name, profile = place.name.rsplit("-", 1)
+    found = results.read(name, profile)
+    files = {p.stem: json.loads(p.read_text()) for p in place.glob("*-seed*.json")}
+    wanted = {one.name for one in grid.runs("all", profile, name)}
+    assert set(files) <= wanted
+    for one in grid.runs("all", profile, name):
+        if one.name in files:
+            assert files[one.name]["configuration"] == one.configuration
+            text = json.dumps(files[one.name])
+            assert not any(f'"/{top}' in text for top in ("home", "root", "tmp", "work"))
+    lesions = json.loads((place / "lesions.json").read_text())
+    random = np.random.default_rng(1)
+    for number in grid.TABLES:
+        for test in results.TESTS:
+            lines = found.table(number, test)
+            assert [line["row"] for line in lines] == list(grid.TABLES[number])
+            patients = np.array(lesions[test]["patient"])
+            names = np.unique(patients)
+            for line in lines:
+                mine = [
+                    f["scores"][test]["dice"]
+                    for f in files.values()
+                    if f["configuration"]["row"]["name"] == line["row"]
+                ]
+                assert line["runs"] == len(mine) == grid.PROFILES[profile].seeds
+                dice = np.mean(mine, axis=0)
+                mean, low, high = line["dice"]
+                assert mean == pytest.approx(dice.mean())
+                assert line["missed"][0] == pytest.approx((np.array(mine) == 0).mean())
+                groups = [dice[patients == p] for p in names]
+                drawn = random.integers(0, len(names), (1000, len(names)))
+                means = [np.concatenate([groups[k] for k in row]).mean() for row in drawn]
+                again = np.percentile(means, (2.5, 97.5))
+                assert [low, high] == pytest.approx(again, abs=0.25 * (high - low) + 1e-4)
+
+
+@pytest.mark.parametrize("place", DONE, ids=lambda p: p.name)
+def test_comparisons_pair_the_same_lesions_and_seeds(place):
+    name, profile = place.name.rsplit("-", 1)
+    found = results.read(name, profile)
+    difference = found.compare("proposed", "unet")
+    one, two = (found.scores(row).mean(0) for row in ("proposed", "unet"))
+    assert difference.mean == pytest.approx((one - two).mean())
+    assert difference.low < difference.mean < difference.high
+    groups = found.groups()
+    small, other = list(groups)[:2]
+    assert not (groups[small] & groups[other]).any()
+    line = found.line("unet", where=groups[small])
+    assert line["dice"][0] == pytest.approx(found.scores("unet").mean(0)[groups[small]].mean())
+
+
+def test_results_are_found_in_an_installed_package_too(monkeypatch, tmp_path):
+    package = tmp_path / "nodule_lesson"
+    (package / "results").mkdir(parents=True)
+    monkeypatch.setattr(results.nodule_lesson, "__file__", str(package / "__init__.py"))
+    assert results.results_folder() == package / "results"
+    clone = tmp_path / "book" / "results" / "experiments"
+    clone.mkdir(parents=True)
+    assert results.results_folder() == Path(clone)

@@ -1,0 +1,147 @@
+"""The live figure of one threshold: scipy's opening, scikit-image's Otsu, its face in node."""
+
+import importlib
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from nodule_lesson import classics, widgets
+from nodule_lesson.widgets import ct_window, live
+
+figure = importlib.import_module("nodule_lesson.widgets.threshold")
+window = importlib.import_module("nodule_lesson.widgets.ct_window")
+
+
+def setting(**changes):
+    return {control.name: control.value for control in figure.CONTROLS} | changes
+
+
+def named(radius):
+    return f"{radius} px" if radius else "none"
+
+
+def overlap(mask, truth):
+    return 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+
+
+def disc(radius):
+    y, x = np.indices((2 * radius + 1,) * 2) - radius
+    return np.hypot(y, x) <= radius
+
+
+@pytest.mark.parametrize("name", figure.TYPES)
+def test_a_crop_is_the_middle_of_its_slice(name):
+    hu, outline, ends = figure.crop(name)
+    whole, mask, _ = window.example(name)
+    np.testing.assert_array_equal(hu, whole[32:96, 32:96])
+    np.testing.assert_array_equal(outline, mask[32:96, 32:96])
+    assert ends == (whole.min(), whole.max()) and outline.sum() == mask.sum()
+
+
+@pytest.mark.parametrize("radius", [0, 1, 3, 5])
+def test_one_grey_opening_is_the_opening_of_every_mask(radius):
+    hu, _, _ = figure.crop("juxtapleural")
+    grey = figure.opened(hu, radius)
+    for t in (-850, -500, -40, 20):
+        wanted = ndimage.binary_opening(hu > t, disc(radius))
+        np.testing.assert_array_equal(grey > t, wanted)
+
+
+@pytest.mark.parametrize("name", figure.TYPES)
+def test_what_is_kept_and_its_dice(name):
+    for keep in (figure.ALL, figure.CENTRAL):
+        for radius in (0, 2):
+            p = setting(nodule=name, keep=keep, threshold=-420, opening=named(radius))
+            result = figure.compute(p)
+            hu, outline, _ = figure.crop(name)
+            mask = ndimage.binary_opening(hu > -420, disc(radius))
+            if keep == figure.CENTRAL:
+                mask = classics.central(mask)
+            np.testing.assert_array_equal(result["field"], mask)
+            assert result["dice"] == pytest.approx(overlap(mask, outline))
+            place = list(figure.THRESHOLDS).index(-420)
+            assert result["scores"][place] == pytest.approx(result["dice"])
+            assert result["best_dice"] == result["scores"].max() >= result["dice"]
+            if keep == figure.CENTRAL and radius == 0:
+                assert result["best_dice"] <= classics.best_threshold(hu, outline)[1] + 1e-12
+
+
+@pytest.mark.parametrize("name", figure.TYPES)
+def test_otsus_threshold_is_where_the_variance_is_largest(name):
+    result = figure.compute(setting(nodule=name))
+    hu = result["hu"]
+    np.testing.assert_array_equal(hu > result["otsu"], hu > threshold_otsu(hu))
+    assert result["otsu"] in hu
+    (there,) = figure.between_classes(hu, [result["otsu"]])
+    assert there >= result["variance"].max() - 1e-12
+    # By the other term: what is within the classes is the rest.
+    t = figure.THRESHOLDS[60]
+    parts = hu[hu <= t].astype(float), hu[hu > t].astype(float)
+    within = sum(part.var() * part.size for part in parts) / hu.size / hu.astype(float).var()
+    assert result["variance"][60] == pytest.approx(1 - within)
+
+
+def test_the_still_lists_every_crop():
+    pictures = {widgets.threshold().still(nodule=name) for name in figure.TYPES}
+    assert len(pictures) == len(figure.TYPES) == len(ct_window().controls[0].options)
+
+
+STAND_IN = """
+const states = [];
+const nothing = () => {};
+const canvas = { dataset: {}, closest: () => ({ classList: { add: nothing } }) };
+const mount = (name, build) => build({
+  options: OPTIONS,
+  views: { classList: { add: nothing } },
+  field: () => ({ canvas, title: nothing, draw: nothing, contours: nothing }),
+  plot: () => ({ draw: nothing }),
+  readouts: () => (...texts) => { states.push({ texts }); },
+  run: (compute) => SETTINGS.forEach((p) => {
+    const { input, field, ...rest } = compute(p);
+    Object.assign(states.at(-1), { input: Array.from(input), field: Array.from(field), ...rest });
+  }),
+});
+"""
+
+
+def test_the_page_computes_what_the_package_does(node, tmp_path):
+    settings = [
+        setting(nodule=name, keep=keep, threshold=t, opening=named(radius))
+        for name in figure.TYPES
+        for keep in (figure.ALL, figure.CENTRAL)
+        for t, radius in ((-700, 0), (-1000, 1), (400, 0), (-430, 3), (-20, 5))
+    ]
+    core, body = (
+        re.sub(
+            r"^(import [^;]*;\n|export )", "", (live._HERE / f"{part}.js").read_text(), flags=re.M
+        )
+        for part in ("core", "threshold")
+    )
+    options = widgets.threshold().options
+    head = f"const OPTIONS = {json.dumps(options)}, SETTINGS = {json.dumps(settings)};"
+    script = tmp_path / "figure.mjs"
+    script.write_text(f"{head}{core}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));")
+    done = subprocess.run([node, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for p, state in zip(settings, json.loads(done.stdout), strict=True):
+        result = figure.compute(p)
+        shape = (state["height"], state["width"])
+        np.testing.assert_allclose(np.reshape(state["input"], shape), result["input"], atol=1e-6)
+        np.testing.assert_array_equal(np.reshape(state["field"], shape), result["field"])
+        np.testing.assert_allclose(state["scores"], result["scores"], atol=1e-12, err_msg=str(p))
+        np.testing.assert_allclose(state["variance"], result["variance"], atol=1e-9)
+        hu, outline = result["hu"], result["outline"]
+        for key, values in (("all", hu.ravel()), ("part", hu[outline])):
+            np.testing.assert_allclose(state[key], figure.histogram(values), atol=1e-9)
+        score, otsu, best, scaled = (text.replace("−", "-") for text in state["texts"])
+        assert float(score) == pytest.approx(result["dice"], abs=5.1e-4)
+        assert float(scaled) == pytest.approx(result["scaled"], abs=5.1e-4)
+        for text, key in ((otsu, "otsu"), (best, "best")):
+            at, value = text.split(" HU, ")
+            assert int(at) == result[key]
+            assert float(value) == pytest.approx(result[f"{key}_dice"], abs=5.1e-4)
