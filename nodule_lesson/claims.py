@@ -10,6 +10,10 @@ contradicted when one is; a claim of "some" is supported when one is, contradict
 The interval tells what other lesions of other patients would change. What another training would
 change is said beside it, and decides nothing: the *seeds are apart* where the worst run of the
 better row is better than the best run of the other, else they *overlap*.
+
+Nor does it say whether the networks had learnt at all. A run whose mean Dice is below LEARNT on
+the very lesions that it was trained on has not, and a comparison with it compares beginnings. This
+mark was thought of after the runs, so it decides nothing either: it is a warning.
 """
 
 from dataclasses import dataclass
@@ -20,6 +24,7 @@ from nodule_lesson.statistics import Difference, seed_band
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 UNDECIDED, NOT_RUN = "cannot be decided", "not run"
+LEARNT = 0.5
 LOWER_IS_BETTER = ("hausdorff_distance", "assd")
 RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
 FROZEN = ("freeze S1", "freeze S5", "freeze S9", "freeze C1", "freeze FC")
@@ -50,7 +55,8 @@ class Evidence:
 
     bands: lowest and highest seed of `row` and of `other`, in the measure's own direction. apart:
     1 where all seeds of `row` are better than all of `other`, -1 the other way round, 0 where they
-    overlap or a row has but one. Both are None where a row has not been run.
+    overlap or a row has but one. learnt: whether all runs of both rows have. All three are None
+    where a row has not been run.
     """
 
     part: Better
@@ -58,19 +64,22 @@ class Evidence:
     difference: Difference | None = None
     bands: tuple | None = None
     apart: int | None = None
+    learnt: bool | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim's verdict, the `Evidence` of its comparisons, and whether their seeds are apart.
+    """A claim's verdict, the `Evidence` of its comparisons, and how far these can be trusted.
 
-    apart: for a verdict that rests on all comparisons, whether the seeds of all of them are apart
-    in its direction; for one that rests on some, whether those of one of these are.
+    apart, learnt: whether the seeds are apart in the verdict's direction, and whether all runs
+    have learnt; for a verdict that rests on all comparisons, in all of them, for one that rests on
+    some, in one of these.
     """
 
     verdict: str
     evidence: tuple
     apart: bool
+    learnt: bool
 
 
 def _all(row, others, *measures):
@@ -112,6 +121,11 @@ def oriented(difference, measure):
     return Difference(-d.mean, -d.high, -d.low, d.sd, d.count)
 
 
+def train_dice(results, row):
+    """Mean Dice of each run of a row on its own training lesions, (runs,)."""
+    return np.array([np.mean(run["scores"]["train"]["dice"]) for run in results.of(row)])
+
+
 def weigh(results, part, test="large"):
     """`Evidence` of one comparison, by the rule at the head of this module.
 
@@ -131,7 +145,8 @@ def weigh(results, part, test="large"):
     if min(len(by_seed) for by_seed in scores) < 2:
         apart = 0
     verdict = {1: SUPPORTED, -1: CONTRADICTED, 0: UNDECIDED}[difference.sign]
-    return Evidence(part, verdict, difference, bands, apart)
+    learnt = all((train_dice(results, row) >= LEARNT).all() for row in (part.row, part.other))
+    return Evidence(part, verdict, difference, bands, apart, learnt)
 
 
 def judge(results, claim, test="large"):
@@ -144,10 +159,11 @@ def judge(results, claim, test="large"):
     elif all(one == against for one in found):
         verdict, needed = against, all
     else:
-        return Judgement(NOT_RUN if NOT_RUN in found else UNDECIDED, evidence, False)
+        return Judgement(NOT_RUN if NOT_RUN in found else UNDECIDED, evidence, False, False)
     sign = 1 if verdict == SUPPORTED else -1
-    apart = needed(one.apart == sign for one in evidence if one.verdict == verdict)
-    return Judgement(verdict, evidence, apart)
+    base = [one for one in evidence if one.verdict == verdict]
+    apart = needed(one.apart == sign for one in base)
+    return Judgement(verdict, evidence, apart, needed(one.learnt for one in base))
 
 
 def missed_and_found(dice):
@@ -172,7 +188,9 @@ def misses_and_contours(dice, other):
 
     the first part from lesions that one of both missed altogether, the second from how well both
     outline what they find. Each factor is weighed with the mean of the other: the order in which
-    one would change them does not matter.
+    one would change them does not matter. Who has found nothing has no d: all is misses then.
     """
     (m, d), (other_m, other_d) = missed_and_found(dice), missed_and_found(other)
+    if np.isnan(d) or np.isnan(other_d):
+        d = other_d = np.nan_to_num(other_d if np.isnan(d) else d)
     return (other_m - m) * (d + other_d) / 2, (d - other_d) * (2 - m - other_m) / 2

@@ -34,6 +34,9 @@ class MadeUp:
         assert test == "large"
         return self.values[row]
 
+    def of(self, row):
+        return [{"scores": {"train": {"dice": seed.tolist()}}} for seed in self.values[row]]
+
     def compare(self, row, other, measure="dice", test="large"):
         ours, theirs = (self.scores(name, measure, test).mean(axis=0) for name in (row, other))
         return statistics.paired(ours, theirs, PATIENTS)
@@ -59,12 +62,29 @@ def test_lesions_decide_and_seeds_are_told(gap, seeds, noise, verdict, apart):
     found = claims.weigh(results, Better("a", "b"))
     assert (found.verdict, found.apart) == (verdict, apart)
     assert found.difference == results.compare("a", "b")
+    assert found.learnt is all((results.values[row].mean(axis=1) >= 0.5).all() for row in "ab")
     means = [results.scores(row).mean(axis=1) for row in "ab"]
     np.testing.assert_allclose(found.bands, [(m.min(), m.max()) for m in means])
     # The same comparison the other way round has the opposite verdict.
     opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, UNDECIDED: UNDECIDED}
     back = claims.weigh(results, Better("b", "a"))
     assert (back.verdict, back.apart) == (opposite[verdict], -apart)
+
+
+def test_who_has_not_learnt_is_told_in_the_verdict():
+    """One run of three below one half on its own training lesions is enough."""
+    results = MadeUp({"a": 0.9, "b": 0.7, "slow": 0.505, "idle": 0.1})
+    slow, idle, b = (Better("a", other) for other in ("slow", "idle", "b"))
+    assert claims.train_dice(results, "slow").shape == (3,)
+    assert [claims.weigh(results, part).learnt for part in (slow, idle, b)] == [False, False, True]
+    for parts, some, learnt in [
+        ((b,), False, True),
+        ((b, idle), False, False),
+        ((b, idle), True, True),
+        ((slow, idle), True, False),
+    ]:
+        judged = claims.judge(results, Claim("", "", parts, some))
+        assert judged.verdict == SUPPORTED and judged.learnt is learnt
 
 
 @pytest.mark.parametrize("measure", claims.LOWER_IS_BETTER)
@@ -173,8 +193,6 @@ def test_the_mean_is_the_product(dice):
 @settings(max_examples=100, deadline=None)
 @given(SHARES, SHARES)
 def test_the_parts_add_up_and_change_sign_together(a, b):
-    if not (a.any() and b.any()):
-        return
     parts = claims.misses_and_contours(a, b)
     assert sum(parts) == pytest.approx(a.mean() - b.mean(), abs=1e-12)
     np.testing.assert_allclose(claims.misses_and_contours(b, a), np.negative(parts), atol=1e-12)
@@ -185,5 +203,8 @@ def test_each_part_alone():
     assert drawn_better == pytest.approx((0, 0.1 * 2 / 3))
     missed_less = claims.misses_and_contours([0.8, 0.8, 0.8], [0, 0.8, 0.8])
     assert missed_less == pytest.approx((0.8 / 3, 0))
+    found_nothing = claims.misses_and_contours([0.8, 0.4, 0], [0, 0, 0])
+    assert found_nothing == pytest.approx((0.4, 0))
+    assert claims.misses_and_contours([0, 0], [0, 0]) == (0, 0)
     assert claims.missed_and_found([0.5, np.nan, 0]) == (0.5, 0.5)
     assert np.isnan(claims.missed_and_found([np.nan])).all()

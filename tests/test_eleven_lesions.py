@@ -114,8 +114,11 @@ def test_packing_keeps_what_was_run(tmp_path, monkeypatch):
     monkeypatch.setattr(eleven, "__file__", str(tmp_path / "eleven_lesions.py"))
     eleven.pack(Results(), "made up")
     with np.load(tmp_path / "eleven_lesions.npz") as file:
-        assert file["names"].tolist() == ["proposed − UNet"] and str(file["source"]) == "made up"
-        np.testing.assert_array_equal(file["differences"], [[1000, 1000, 1000]])
+        assert (
+            file["names"].tolist() == ["proposed − UNet", "prior − no prior"]
+            and str(file["source"]) == "made up"
+        )
+        np.testing.assert_array_equal(file["differences"], [[1000] * 3, [0] * 3])
 
 
 # --- the page's script in node -------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The live figures of the book, one call each; see `live.py` for how they work."""
 
 from .boundary_length import boundary_length
+from .collapse import collapse
 from .ct_window import ct_window
 from .detection_prior import detection_prior
 from .dilated_taps import dilated_taps
@@ -16,6 +17,7 @@ from .threshold import threshold
 
 __all__ = [
     "boundary_length",
+    "collapse",
     "ct_window",
     "detection_prior",
     "dilated_taps",

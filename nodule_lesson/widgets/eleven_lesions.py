@@ -18,11 +18,12 @@ TICKS = (3, 5, 11, 30, 100, 200)
 STEP = 1e-4  # differences are stored in ten-thousandths of Dice
 # Rows of the experiments, as readers know them: the first minus the second.
 PAIRS = {
+    "proposed − ResUNet++": ("proposed", "resunet++"),
     "proposed − UNet": ("proposed", "unet"),
-    "proposed − ResUNet": ("proposed", "resunet"),
-    "proposed − DeepLabv3+": ("proposed", "deeplabv3+"),
     "STD − plain sigmoid": ("std", "backbone+combination"),
+    "prior − no prior": ("proposed", "std"),
     "pre-trained − from scratch": ("transfer", "proposed"),
+    "all free − S1 frozen": ("transfer", "freeze S1"),
     "all free − S9 frozen": ("transfer", "freeze S9"),
 }
 CAPTION = (
