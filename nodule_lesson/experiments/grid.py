@@ -83,7 +83,8 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Profile:
-    """How large and how long. side: of a crop. steps: of training on the clinic's lesions.
+    """How large and how long. side: of a crop. steps: on the clinic's lesions, after pre-training.
+    scratch_steps: on the clinic's lesions, without it.
 
     folds: None for a run on all training lesions, or the number of folds. seeds: of the rows in
     TABLES; extra_seeds: of the others. patients: of simulated sets, None for all.
@@ -94,6 +95,7 @@ class Profile:
     side: int
     pretrain_steps: int
     steps: int
+    scratch_steps: int
     folds: int | None
     seeds: int
     extra_seeds: int
@@ -113,13 +115,13 @@ PROFILES = {
     profile.name: profile
     for profile in (
         # A look at the machinery: it learns next to nothing.
-        Profile("demo", True, 32, 6, 6, None, 1, 1, patients=1),
-        # On two cores of a laptop.
-        Profile("laptop", True, 64, 300, 200, None, 3, 1),
+        Profile("demo", True, 32, 6, 6, 6, None, 1, 1, patients=1),
+        # On two cores of a laptop. Every row takes 500 steps in all: protocol.json says why.
+        Profile("laptop", True, 64, 300, 200, 500, None, 3, 1),
         # One T4: a row in three quarters of an hour, as projected.
-        Profile("colab", False, 64, 8_000, 3_250, None, 1, 1),
+        Profile("colab", False, 64, 8_000, 3_250, 11_250, None, 1, 1),
         # The paper's: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
-        Profile("paper", False, 128, 80_000, 3_250, 5, 1, 1),
+        Profile("paper", False, 128, 80_000, 3_250, 3_250, 5, 1, 1),
     )
 }
 
@@ -142,6 +144,11 @@ class Run:
         return f"{text}{number}-seed{self.seed}".replace("--", "-")
 
     @property
+    def steps(self):
+        """How long it learns on the clinic's lesions."""
+        return self.profile.steps if self.row.pretrained else self.profile.scratch_steps
+
+    @property
     def configuration(self):
         """All that decides the result, as JSON can hold it."""
         row = asdict(self.row)
@@ -151,8 +158,9 @@ class Run:
             for key, value in row["options"].items()
         }
         profile = asdict(self.profile)
-        for unused in ("folds", "seeds", "extra_seeds"):  # how many runs, not what one is
+        for unused in ("folds", "seeds", "extra_seeds", "scratch_steps"):  # not of one run
             del profile[unused]
+        profile["steps"] = self.steps
         return {
             "data": self.data,
             "row": row,
