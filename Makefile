@@ -76,6 +76,7 @@ results: book ## run again what wrote book/results (6 hours, quiet machine; real
 	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2 --data build/real
 	$(python) benchmarks/classics.py --data simulated build/real \
 		--out book/results/experiments/classics.json
+	$(python) -c "from nodule_lesson.widgets.eleven_lesions import pack; pack()"
 
 clean: ## remove what was built (the virtual environment stays: rm -r .venv)
 	rm -rf _build build nodule_lesson.egg-info .pytest_cache .ruff_cache .hypothesis

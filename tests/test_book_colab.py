@@ -65,7 +65,8 @@ class Colab:
         for path in ROOT.glob("LICENSE*"):
             shutil.copy(path, self.source)
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "nodule_lesson", self.source / "nodule_lesson", ignore=ignored)
+        for part in ("nodule_lesson", "book/results/experiments"):
+            shutil.copytree(ROOT / part, self.source / part, ignore=ignored)
 
     def run(self, *command):
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

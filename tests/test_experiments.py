@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import grid, results, run, schedule, variants
@@ -270,6 +271,25 @@ def test_the_same_run_gives_the_same_numbers(result, data, tmp_path):
     for part in ("configuration", "scores", "classifier", "interventions", "data"):
         assert again[part] == result[part]
     assert again["training"]["losses"] == result["training"]["losses"]
+
+
+def test_trained_weights_of_a_slim_network_are_kept_in_16_bits(result, data, work):
+    one = one_run("transfer")
+    path = run.weights_path(one, work)
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["configuration"]) == one.configuration
+        kept = {name: file.get_tensor(name) for name in file.keys()}
+    model = variants.build(one.row, one.profile)
+    assert set(kept) == set(model.state_dict())
+    assert all(v.dtype == torch.float16 for v in kept.values() if v.is_floating_point())
+    model.load_state_dict(kept)
+    c = run.lesion_scores(run.predict(model, data.large), data.large)["c"]
+    assert np.allclose(c, result["scores"]["large"]["c"], atol=5e-3)
+
+
+def test_weights_of_a_wide_network_stay_where_they_are(tmp_path):
+    run.keep_weights(torch.nn.Linear(1, 1), one_run(profile=replace(TINY, slim=False)), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_frozen_does_not_move_in_a_run(data, work):

@@ -46,6 +46,7 @@ def execute(run, data, work, progress=True):
     if row.lesions < sets.TRAIN_LESIONS:
         clinic = sets.fewer_lesions(clinic, row.lesions, run.seed)
     history = train(model, clinic, run, progress)
+    keep_weights(model, run, work)
     torch.manual_seed(run.seed)  # a shuffled c is drawn while scoring, too
     result = {
         "what": "One run of the experiments of nodule-lesson. For teaching, not for clinical use.",
@@ -175,6 +176,29 @@ def train(model, clinic, run, progress=True):
         "lambda2": lambda2,
         "cpu_seconds_a_step": round(float(np.median(np.diff(seconds))), DIGITS),
     }
+
+
+def weights_path(run, work):
+    """The file of a run's trained weights."""
+    return Path(work) / f"{run.data}-{run.profile.name}" / f"{run.name}.safetensors"
+
+
+def keep_weights(model, run, work):
+    """Keep trained weights of a network of width 32 or less, in 16 bits: a few MB each.
+
+    Its metadata say what `variants.build` needs: the run's configuration.
+    """
+    if run.profile.width > 32:
+        return
+    path = weights_path(run, work)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    halves = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    save_file(halves, partial, {"configuration": json.dumps(run.configuration)})
+    os.replace(partial, path)
 
 
 def telling(model, batches):
