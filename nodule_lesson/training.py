@@ -6,12 +6,16 @@ batches, as `PatchSet.batch` makes them, and any loss of (output, masks, has_nod
 """
 
 import math
+import time
 from itertools import islice
 from numbers import Integral
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+READ_EVERY = 10  # steps on a GPU between two looks at the losses: each look waits for it
 
 
 def shuffled(count, size, seed=0):
@@ -51,7 +55,8 @@ class Batches:
                 "images, masks and has_nodule must be equally many, found "
                 f"{len(images)}, {len(masks)} and {len(has_nodule)}."
             )
-        self.data, self.flip = (images, masks, has_nodule), flip
+        self.data, self.size, self.flip = (images, masks, has_nodule), size, flip
+        self.seed, self.taken = seed, 0
         self.rows = shuffled(len(images), size, seed)
         self.coins = np.random.default_rng([1, seed])
 
@@ -59,6 +64,7 @@ class Batches:
         return self
 
     def __next__(self):
+        self.taken += 1
         rows = torch.from_numpy(next(self.rows)).to(self.data[0].device)
         images, masks, has_nodule = (part.index_select(0, rows) for part in self.data)
         if self.flip:
@@ -68,6 +74,24 @@ class Batches:
                 images = torch.where(turned, images.flip(axis), images)
                 masks = torch.where(turned, masks.flip(axis), masks)
         return images, masks, has_nodule
+
+    def state_dict(self):
+        """How far the batches have come, and of which slices, for `Checkpoint`."""
+        shape = list(self.data[0].shape)
+        return {"taken": self.taken, "seed": self.seed, "size": self.size, "shape": shape}
+
+    def load_state_dict(self, state):
+        """Go on at that place. Raises ValueError for a state of other batches."""
+        if (unlike := {**self.state_dict(), "taken": state["taken"]}) != state:
+            raise ValueError(f"the batches were {state}, these are {unlike}.")
+        # Row numbers and coins are drawn again: microseconds a batch, and no state of NumPy's.
+        self.rows = shuffled(len(self.data[0]), self.size, self.seed)
+        self.coins = np.random.default_rng([1, self.seed])
+        for _ in range(state["taken"]):
+            next(self.rows)
+            if self.flip:
+                self.coins.random((2, self.size))
+        self.taken = state["taken"]
 
 
 def fit(
@@ -81,6 +105,10 @@ def fit(
     schedule=None,
     parameters=None,
     watch=None,
+    precision="float32",
+    compiled=False,
+    checkpoint=None,
+    fabric=None,
     label="training",
     progress=True,
 ):
@@ -92,44 +120,265 @@ def fit(
     learning rate, or a function from the optimiser to one of torch.optim.lr_scheduler, stepped
     after every batch. parameters: what is trained, as Adam takes it: tensors, or groups such as
     {"params": [...], "lr": 1e-2}; None for all of the model's. watch: called after
-    every step as watch(step, loss), from 1 on. label, progress: the words beside
-    the progress bar, and whether there is one. On the CPU the same weights, batches and random
-    state of torch give the same bits.
+    every step as watch(step, loss), from 1 on; on a GPU after every READ_EVERY steps, once for
+    each of them. precision: one of PRECISIONS, see `best_precision`.
+    compiled: whether torch.compile makes fewer, larger kernels of the network's, and of these one
+    CUDA graph; it takes minutes first. checkpoint: None, or a
+    `Checkpoint`: where its file is there, training goes on from it. batches then need state_dict
+    and load_state_dict, as `Batches` have; a watch that has them is kept too. fabric: None, or a
+    launched `lightning_fabric.Fabric`: each of its processes draws the same batches, takes its
+    share of each, and computes in the Fabric's precision; batch norm sees that share alone. label,
+    progress: the words beside the progress bar, and whether there is one. On the CPU the same
+    weights, batches and random state of torch give the same bits, killed and resumed or not.
 
     Returns the list of the `steps` losses. Raises ValueError where steps is not a positive
-    integer, where the batches run out, and where a loss is not finite: the weights are then those
-    before that step.
+    integer, where the batches run out, and where a loss is not finite. The CPU stops before that
+    step: the parameters are good, but the running averages of batch norm have seen the batch. A
+    GPU stops up to READ_EVERY steps later. The last checkpoint is good in both cases.
     """
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps must be an integer of at least 1, found {steps!r}.")
+    place = next(model.parameters()).device
+    if place.type == "cuda":  # how its 16-bit convolutions read images; a CPU is slower with it
+        model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(
         model.parameters() if parameters is None else parameters,
         lr=learning_rate,
         weight_decay=weight_decay,
-        foreach=True,
+        **({"fused": True} if place.type == "cuda" else {"foreach": True}),
     )
     scheduler = schedule(optimiser) if schedule else None
-    losses = []
+    machine = _Machine(model, optimiser, precision, compiled, fabric)
+    record = _Record(steps, place, watch, checkpoint, machine)
+    record.resume(
+        {"batches": batches, "model": model, "optimiser": optimiser, "scheduler": scheduler},
+        {"steps": steps, "learning_rate": learning_rate, "weight_decay": weight_decay},
+    )
     model.train()
-    with tqdm(total=steps, desc=label, unit="step", disable=not progress) as bar:
-        for images, masks, has_nodule in islice(batches, steps):
-            value = loss(model(images), masks, has_nodule)
-            losses.append(value.item())
-            if not math.isfinite(losses[-1]):
-                raise ValueError(
-                    f"the loss became {losses[-1]} at step {len(losses)} of {steps}, a number is "
-                    "wanted: look at that batch, or lower the learning rate "
-                    f"({optimiser.param_groups[0]['lr']:g})."
-                )
+    shown = {"desc": label, "unit": "step", "disable": not progress or machine.rank > 0}
+    with tqdm(total=steps, initial=len(record), **shown) as bar:
+        for images, masks, has_nodule in islice(batches, steps - len(record)):
+            images, masks, has_nodule = machine.share(images, masks, has_nodule)
+            value = loss(machine.answer(images), masks, has_nodule)
+            record.note(value)  # raises where it is not finite
             optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
+            machine.backward(value)
+            machine.step()
             if scheduler:
                 scheduler.step()
-            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-            bar.update()
-            if watch:
-                watch(len(losses), losses[-1])
-    if len(losses) < steps:
-        raise ValueError(f"the batches ran out: {len(losses)} found, {steps} steps are wanted.")
-    return losses
+            record.show(bar)  # and watch, and write the checkpoint
+    if len(record) < steps:
+        raise ValueError(f"the batches ran out: {len(record)} found, {steps} steps are wanted.")
+    return record.losses
+
+
+class _Machine:
+    """In how many bits a step computes, and in how many processes."""
+
+    def __init__(self, model, optimiser, precision, compiled, fabric):
+        if precision not in PRECISIONS:
+            names = ", ".join(PRECISIONS)
+            raise ValueError(f"precision must be one of {names}; found {precision!r}.")
+        self.device, self.dtype = next(model.parameters()).device, PRECISIONS[precision]
+        if fabric and precision != "float32":
+            raise ValueError(
+                "with a Fabric, the precision is the Fabric's: Fabric(precision=...)."
+            )
+        if precision == "fp16" and self.device.type != "cuda":
+            raise ValueError(f"fp16 is for CUDA; on {self.device.type} take float32.")
+        self.precision, self.fabric = precision, fabric
+        self.rank, self.world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+        self.model, self.optimiser = model, optimiser
+        if fabric:
+            self.model, self.optimiser = fabric.setup(model, optimiser)
+        if compiled:
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
+            self.model = torch.compile(self.model, mode=mode)
+        # fp16 has no number below 6e-8: multiply the loss, divide the gradients.
+        self.scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
+
+    def share(self, *parts):
+        """This process's part of a batch: the whole, where there is one process."""
+        if self.world == 1:
+            return parts
+        if len(parts[0]) % self.world:
+            raise ValueError(f"{len(parts[0])} slices do not divide among {self.world} processes.")
+        return tuple(part[self.rank :: self.world] for part in parts)
+
+    def answer(self, images):
+        if self.dtype is None:
+            return self.model(images)
+        with torch.autocast(self.device.type, self.dtype):
+            return self.model(images)
+
+    def backward(self, value):
+        if self.fabric:
+            self.fabric.backward(value)  # and the mean of the processes' gradients
+        elif self.scaler:
+            self.scaler.scale(value).backward()
+        else:
+            value.backward()
+
+    def step(self):
+        if self.scaler:
+            self.scaler.step(self.optimiser)  # not where a gradient has overflowed
+            self.scaler.update()
+        else:
+            self.optimiser.step()
+
+    def mean(self, value):
+        """The loss of the whole batch, detached."""
+        value = value.detach()
+        return self.fabric.all_reduce(value, reduce_op="mean") if self.world > 1 else value
+
+
+class _Record:
+    """The losses so far, who watches them, and the checkpoint."""
+
+    def __init__(self, steps, place, watch, checkpoint, machine):
+        self.losses, self.waiting = [], []
+        self.steps, self.watch, self.checkpoint, self.machine = steps, watch, checkpoint, machine
+        self.every = READ_EVERY if place.type == "cuda" else 1  # reading a loss waits for a GPU
+        self.saved = self.seen = 0
+
+    def __len__(self):
+        return len(self.losses) + len(self.waiting)
+
+    def resume(self, parts, configuration):
+        """Go on from the checkpoint, where there is one."""
+        parts |= {"scaler": self.machine.scaler}
+        if hasattr(self.watch, "state_dict"):
+            parts["watch"] = self.watch
+        self.parts = {name: part for name, part in parts.items() if part is not None}
+        how = {"precision": self.machine.precision, "processes": self.machine.world}
+        self.configuration = configuration | how
+        if self.checkpoint:
+            for name, part in self.parts.items():
+                if not hasattr(part, "load_state_dict"):
+                    raise ValueError(
+                        f"with a checkpoint, {name} must have state_dict and load_state_dict, as "
+                        f"Batches have; found {type(part).__name__}."
+                    )
+            self.losses = self.checkpoint.load(self.parts, self.configuration)
+            self.saved = self.seen = len(self.losses)
+
+    def note(self, value):
+        """Read the loss, on a GPU every READ_EVERY steps. Raises ValueError where not finite."""
+        self.waiting.append(self.machine.mean(value))
+        if len(self) % self.every and len(self) not in (1, self.steps):
+            return
+        read, self.waiting = torch.stack(self.waiting).tolist(), []
+        for one in read:
+            self.losses.append(one)
+            if not math.isfinite(one):
+                raise ValueError(self.stopped())
+
+    def show(self, bar):
+        """After the step: progress bar, watch, checkpoint."""
+        if self.waiting:
+            return
+        bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
+        bar.update(len(self) - self.seen)
+        if self.watch:
+            for step in range(self.seen, len(self)):
+                self.watch(step + 1, self.losses[step])
+        self.seen = len(self)
+        if self.checkpoint and self.machine.rank == 0:
+            if len(self) - self.saved >= self.checkpoint.every or len(self) == self.steps:
+                self.checkpoint.save(self.parts, self.losses, self.configuration)
+                self.saved = len(self)
+
+    def stopped(self):
+        rate = self.machine.optimiser.param_groups[0]["lr"]
+        last = ""
+        if self.checkpoint:
+            last = (
+                f" {self.checkpoint.path.name} holds step {self.saved}: delete it to begin anew."
+            )
+            if not self.saved:
+                last = " No checkpoint had been written yet."
+        return (
+            f"the loss became {self.losses[-1]} at step {len(self.losses)} of {self.steps}, a "
+            "number is wanted: look at that batch, or lower the learning rate "
+            f"({float(rate):g}).{last}"
+        )
+
+
+# --- where, and watching ------------------------------------------------------------------------
+
+
+def best_device():
+    """Where to compute: CUDA, Apple's MPS or the CPU, the first that is there."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def best_precision(device):
+    """How many bits a device takes in its stride: one of PRECISIONS.
+
+    bf16 where CUDA hardware has it, fp16 on older cards such as a T4 (which would emulate bf16,
+    slowly), float32 elsewhere. STD, the loss and the weights are kept in 32 bits with all of them.
+    """
+    if torch.device(device).type != "cuda":
+        return "float32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+class TensorBoard:
+    """A watch for `fit` that writes TensorBoard's files: the loss, and sigma and lambda2 of STD.
+
+    folder: where the files go, `tensorboard --logdir FOLDER` shows them. model: the network that
+    is trained; without STD it has a loss alone. Raises ModuleNotFoundError without tensorboard.
+    """
+
+    def __init__(self, folder, model):
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and not for everyone
+
+        self.writer, self.std = SummaryWriter(folder), getattr(model, "std", None)
+
+    def __call__(self, step, loss):
+        self.writer.add_scalar("loss", loss, step)
+        for name in ("sigma", "lambda2") if self.std is not None else ():
+            self.writer.add_scalar(name, float(getattr(self.std, name)), step)
+
+    def close(self):
+        self.writer.close()
+
+
+class LossPlot:
+    """A watch for `fit` that draws the losses in a notebook while they come in.
+
+    seconds: at least so long between two drawings. window: steps of the running mean.
+    """
+
+    def __init__(self, seconds=0.5, window=10):
+        self.seconds, self.window = seconds, window
+        self.losses, self.drawn, self.place = [], -math.inf, None
+
+    def __call__(self, step, loss):
+        self.losses.append((step, loss))
+        if time.monotonic() - self.drawn >= self.seconds:
+            self.draw()
+
+    def draw(self):
+        """Draw now; to be called once more at the end."""
+        import matplotlib.pyplot as plt
+        from IPython.display import display
+
+        from nodule_lesson import plots
+
+        steps, losses = np.array(self.losses).T
+        window = min(self.window, len(losses))
+        figure, axes = plt.subplots(figsize=(6, 2.6))
+        axes.plot(steps, losses, ".", color=plots.MUTED, markersize=3, label="a step")
+        mean = np.convolve(losses, np.full(window, 1 / window), "valid")
+        axes.plot(steps[window - 1 :], mean, color=plots.BLUE, label=f"mean of {window}")
+        axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+        axes.legend()
+        if self.place is None:
+            self.place = display(figure, display_id=True)
+        else:
+            self.place.update(figure)
+        plt.close(figure)
+        self.drawn = time.monotonic()

@@ -1,0 +1,233 @@
+"""Checkpoints: killed at any moment and resumed, the same bits; what does not fit is refused."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from nodule_lesson.checkpoints import Checkpoint
+from nodule_lesson.losses import multitask_loss
+from nodule_lesson.multitask import SLIM, DetectionGuidedNet
+from nodule_lesson.training import Batches, fit
+
+STEPS = 24
+
+
+class Trace:
+    """A watch with a memory."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, step, loss):
+        self.seen.append([step, loss])
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+
+class Noisy(nn.Module):
+    """A slim network that asks torch for random numbers, as dropout does."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = DetectionGuidedNet(**SLIM)
+
+    def forward(self, x):
+        return self.network(x + 0.1 * torch.randn_like(x))
+
+
+def batches(size=2):
+    random = torch.Generator().manual_seed(1)
+    images = torch.rand(7, 1, 16, 16, generator=random)
+    masks = (images > 0.8).float()
+    return Batches(images, masks, torch.tensor([1.0, 0, 1, 1, 0, 1, 0]), size=size, seed=3)
+
+
+def train(path, steps=STEPS, every=5, watch=None, configuration=None, size=2, **arguments):
+    torch.manual_seed(0)
+    model = Noisy()
+    checkpoint = path and Checkpoint(path, configuration, every)
+    losses = fit(
+        model,
+        batches(size),
+        multitask_loss,
+        steps=steps,
+        schedule=lambda adam: torch.optim.lr_scheduler.StepLR(adam, 4, 0.75),
+        parameters=[
+            {"params": model.network.std.parameters(), "lr": 0.02},
+            {"params": [p for n, p in model.named_parameters() if ".std." not in n]},
+        ],
+        watch=watch,
+        checkpoint=checkpoint,
+        progress=False,
+        **arguments,
+    )
+    return model, losses
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    torch.set_num_threads(1)
+    trace = Trace()
+    model, losses = train(None, watch=trace)
+    return model.state_dict(), losses, trace.seen
+
+
+def assert_same(model, losses, uninterrupted):
+    weights, expected = uninterrupted[:2]
+    assert losses == expected
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+
+
+def test_writing_checkpoints_changes_nothing(tmp_path, uninterrupted):
+    assert_same(*train(tmp_path / "one.safetensors"), uninterrupted)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]
+
+
+class Cut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("last", [1, 5, 7, 20, 23])
+def test_stopped_after_any_step_it_goes_on_with_the_same_bits(tmp_path, last, uninterrupted):
+    class Cutting(Trace):
+        def __call__(self, step, loss):
+            super().__call__(step, loss)
+            if step == last:
+                raise Cut
+
+    path = tmp_path / "one.safetensors"
+    with pytest.raises(Cut):
+        train(path, watch=Cutting())
+    torch.randn(5)  # other work in between
+    trace = Trace()
+    assert_same(*train(path, watch=trace), uninterrupted)
+    assert trace.seen == uninterrupted[2]
+
+
+def test_a_finished_training_is_only_read(tmp_path, uninterrupted):
+    path = tmp_path / "one.safetensors"
+    train(path)
+    before = path.read_bytes()
+    seen = []
+    assert_same(*train(path, watch=lambda *now: seen.append(now)), uninterrupted)
+    assert path.read_bytes() == before and not seen
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_checkpoints
+import torch
+torch.set_num_threads(1)
+print("ready", flush=True)
+test_checkpoints.train({path!r}, every=1)
+"""
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, uninterrupted):
+    """SIGKILL, at moments that nobody has chosen: also while the file is being written."""
+    path = tmp_path / "one.safetensors"
+    code = KILLED.format(tests=os.path.dirname(__file__), path=str(path))
+    for wait in (0.05, 0.21, 0.4):
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline() == "ready\n"
+        before = path.stat().st_mtime_ns if path.exists() else 0
+        while child.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
+            time.sleep(0.01)  # at least one step more
+        time.sleep(wait)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    with safe_open(path, "pt") as file:
+        done = len(json.loads(file.metadata()["state"])["losses"])
+    assert 3 <= done <= STEPS
+    assert_same(*train(path, every=1), uninterrupted)
+
+
+def test_the_file_holds_no_pickle_and_all_that_is_needed(tmp_path):
+    path = tmp_path / "one.safetensors"
+    train(path, steps=3)
+    with safe_open(path, "pt") as file:  # reads a header in JSON and raw numbers, nothing else
+        state = json.loads(file.metadata()["state"])
+    assert set(state) == {"configuration", "losses", "parts", "random"}
+    assert set(state["parts"]) == {"batches", "model", "optimiser", "scheduler"}
+    assert len(state["losses"]) == 3
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        ({"configuration": {"row": "unet"}}, r"row: 'proposed', wanted 'unet'"),
+        ({"steps": 30}, "fit.steps: 6, wanted 30"),
+        ({"learning_rate": 0.5}, "fit.learning_rate: 0.001, wanted 0.5"),
+        ({"size": 3}, "batches"),
+    ],
+)
+def test_another_configuration_is_refused_and_the_difference_named(tmp_path, other, message):
+    path = tmp_path / "one.safetensors"
+    given = {"steps": 6, "configuration": {"row": "proposed"}}
+    train(path, **given)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        train(path, **{**given, **other})
+    assert path.read_bytes() == before
+
+
+def test_a_watch_that_is_kept_must_be_there_again(tmp_path):
+    path = tmp_path / "one.safetensors"
+    train(path, steps=6, watch=Trace())
+    with pytest.raises(ValueError, match="watch"):
+        train(path, steps=6)
+
+
+def test_damaged_files_are_refused(tmp_path):
+    path = tmp_path / "one.safetensors"
+    train(path, steps=6)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damaged in (b"", whole[:100], whole[:-1], flipped, b"\x80\x04N."):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"one.safetensors is damaged, or no checkpoint"):
+            train(path, steps=6)
+        assert path.read_bytes() == damaged
+
+
+def test_batches_without_a_state_cannot_be_checkpointed(tmp_path):
+    given = {"steps": 2, "progress": False, "checkpoint": Checkpoint(tmp_path / "one")}
+    with pytest.raises(ValueError, match="batches must have state_dict"):
+        fit(Noisy(), (batch for batch in batches()), multitask_loss, **given)
+
+
+def test_what_is_no_number_names_the_last_good_checkpoint(tmp_path):
+    path = tmp_path / "one.safetensors"
+    calls = []
+
+    def loss(output, masks, has_nodule):
+        calls.append(1)
+        return multitask_loss(output, masks, has_nodule) * (math.nan if len(calls) == 8 else 1)
+
+    model = Noisy()
+    given = {"steps": 12, "progress": False, "checkpoint": Checkpoint(path, every=3)}
+    with pytest.raises(ValueError, match=r"nan at step 8 of 12.* one.safetensors holds step 6"):
+        fit(model, batches(), loss, **given)
+    assert len(fit(model, batches(), loss, **given)) == 12  # it was that batch's, once
+
+
+@pytest.mark.parametrize("every", [0, -1])
+def test_every_must_be_positive(tmp_path, every):
+    with pytest.raises(ValueError, match="every must be at least 1"):
+        Checkpoint(tmp_path / "one", every=every)
