@@ -340,7 +340,7 @@ class TensorBoard:
     def __call__(self, step, loss):
         self.writer.add_scalar("loss", loss, step)
         for name in ("sigma", "lambda2") if self.std is not None else ():
-            self.writer.add_scalar(name, float(getattr(self.std, name)), step)
+            self.writer.add_scalar(name, getattr(self.std, name).item(), step)
 
     def close(self):
         self.writer.close()

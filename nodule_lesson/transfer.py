@@ -27,6 +27,7 @@ def freeze(model, names):
     blocks = [getattr(model, name) for name in dict.fromkeys(names)]
     for block in blocks:
         block.requires_grad_(False)
+        block.zero_grad(set_to_none=True)  # weight decay would move what has an old gradient
         block.eval()
         # Every loop calls model.train() now and then; the block goes back before it computes.
         block.register_forward_pre_hook(_still)

@@ -23,7 +23,7 @@ from nodule_lesson.metrics import assd, hausdorff_distance
 from nodule_lesson.patches import PatchSet
 from nodule_lesson.std import printed_iteration, soft_threshold_dynamics
 
-TINY = replace(grid.PROFILES["demo"], pretrain_steps=3, steps=4, batch=4)
+TINY = replace(grid.PROFILES["demo"], pretrain_steps=3, steps=4, scratch_steps=4, batch=4)
 
 
 def write_set(path, patients, lesions, seed, side=48):
@@ -106,6 +106,14 @@ def test_the_papers_profile_has_its_folds_and_its_numbers():
         0.75,
     )
     assert paper.width == 64 and paper.side == 128
+
+
+def test_rows_of_the_laptop_take_the_same_number_of_steps_in_all():
+    laptop = grid.PROFILES["laptop"]
+    before = {True: laptop.pretrain_steps, False: 0}
+    assert {one.steps + before[one.row.pretrained] for one in grid.runs("all")} == {500}
+    steps = {one.row.name: one.configuration["profile"]["steps"] for one in grid.runs("all")}
+    assert (steps["proposed"], steps["transfer"]) == (500, 200)
 
 
 def test_unknown_names_are_refused_with_the_names_there_are():
@@ -273,6 +281,46 @@ def test_the_same_run_gives_the_same_numbers(result, data, tmp_path):
     assert again["training"]["losses"] == result["training"]["losses"]
 
 
+class Cut(Exception):
+    pass
+
+
+def test_a_run_cut_off_in_its_training_ends_with_the_same_scores(
+    result, folder, data, tmp_path, monkeypatch
+):
+    """In pre-training first, then while fine-tuning: each goes on at the step before."""
+    monkeypatch.setattr(run, "EVERY", 1)
+    watch, fit = run.Trace.__call__, run.fit
+
+    def cut_after_two(model, batches, loss, **given):
+        def cut(step, value):
+            if step == 2:
+                raise Cut
+
+        return fit(model, batches, loss, **{**given, "watch": cut})
+
+    def cutting(trace, step, loss):
+        watch(trace, step, loss)
+        if step == 3:
+            raise Cut
+
+    monkeypatch.setattr(run, "fit", cut_after_two)
+    with pytest.raises(Cut):
+        run.pretrain(one_run("transfer"), data, tmp_path, progress=False)
+    monkeypatch.setattr(run, "fit", fit)
+    monkeypatch.setattr(run.Trace, "__call__", cutting)
+    with pytest.raises(Cut):
+        run.execute(one_run("transfer"), data, tmp_path, progress=False)
+    monkeypatch.setattr(run.Trace, "__call__", watch)
+    assert schedule.carry_out([one_run("transfer")], folder, tmp_path / "out", tmp_path) == 1
+    again = json.loads((tmp_path / "out/discs-demo/transfer-seed0.json").read_text())
+    for part in ("configuration", "scores", "classifier", "interventions", "data"):
+        assert again[part] == json.loads(json.dumps(result[part])), part
+    for part in ("losses", "sigma", "lambda2"):
+        assert again["training"][part] == result["training"][part], part
+    assert not list(tmp_path.rglob("*checkpoint*"))
+
+
 def test_trained_weights_of_a_slim_network_are_kept_in_16_bits(result, data, work):
     one = one_run("transfer")
     path = run.weights_path(one, work)
@@ -375,7 +423,7 @@ def test_a_grid_goes_on_where_it_stopped(folder, tmp_path, capsys, monkeypatch):
     assert (place / "transfer-seed0.json").read_bytes() == before
     assert len(list((tmp_path / "work").glob("*.safetensors"))) == 1  # pre-trained once
     assert len(list(place.glob("*.json"))) == 4 and not list(place.glob("*.part"))
-    other = [one_run("unet", profile=replace(TINY, steps=5))]
+    other = [one_run("unet", profile=replace(TINY, scratch_steps=5))]
     with pytest.raises(ValueError, match=r"profile.steps: 4, wanted 5"):
         schedule.carry_out(other, folder, tmp_path / "out", tmp_path / "work")
 

@@ -16,17 +16,19 @@ from safetensors.torch import load_file, save_file
 from torch.optim.lr_scheduler import StepLR
 
 import nodule_lesson
+from nodule_lesson.checkpoints import Checkpoint
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import variants
 from nodule_lesson.losses import multitask_loss
 from nodule_lesson.metrics import summarise
 from nodule_lesson.std import soft_threshold_dynamics
-from nodule_lesson.training import Batches, fit
+from nodule_lesson.training import Batches, best_device, best_precision, fit
 from nodule_lesson.transfer import freeze
 
 LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
 INTERVENED = ("proposed", "transfer", "backbone+combination")  # rows asked what if
 DIGITS = 4
+EVERY = 500  # steps between two checkpoints: some minutes on a T4, longer than a laptop's run
 
 
 def execute(run, data, work, progress=True):
@@ -45,7 +47,8 @@ def execute(run, data, work, progress=True):
         clinic = sets.fold(clinic, run.fold, profile.folds)
     if row.lesions < sets.TRAIN_LESIONS:
         clinic = sets.fewer_lesions(clinic, row.lesions, run.seed)
-    history = train(model, clinic, run, progress)
+    checkpoint = checkpoint_of(run, data, work)
+    history = train(model, clinic, run, progress, checkpoint)
     keep_weights(model, run, work)
     torch.manual_seed(run.seed)  # a shuffled c is drawn while scoring, too
     result = {
@@ -84,6 +87,13 @@ def execute(run, data, work, progress=True):
     return result
 
 
+def checkpoint_of(run, data, work):
+    """Where a run that is cut off goes on: beside the pre-trained weights."""
+    path = Path(work) / f"{run.data}-{run.profile.name}" / f"{run.name}.checkpoint.safetensors"
+    configuration = {**run.configuration, "checksums": data.checksums}
+    return Checkpoint(path, json.loads(json.dumps(configuration)), EVERY)
+
+
 # --- training ------------------------------------------------------------------------------------
 
 
@@ -120,6 +130,7 @@ def pretrain(run, data, work, progress=True):
     torch.manual_seed(run.seed)
     model = variants.build_plain(row, profile).to(device())
     slices = on_device(data.pretrain)
+    checkpoint = Checkpoint(f"{path}.checkpoint", {"weights": path.name}, EVERY)
     fit(
         model,
         Batches(*slices, size=profile.batch, seed=run.seed),
@@ -127,6 +138,8 @@ def pretrain(run, data, work, progress=True):
         steps=profile.pretrain_steps,
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
+        precision=best_precision(device()),
+        checkpoint=checkpoint,
         label=f"pre-training {row.model}, seed {run.seed}",
         progress=progress,
     )
@@ -134,10 +147,35 @@ def pretrain(run, data, work, progress=True):
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, partial)
     os.replace(partial, path)
+    checkpoint.remove()
     return path
 
 
-def train(model, clinic, run, progress=True):
+class Trace:
+    """A watch: what sigma and lambda2 are on the way, and how long a step takes."""
+
+    def __init__(self, std):
+        self.std, self.sigma, self.lambda2, self.seconds, self.last = std, [], [], [], None
+
+    def __call__(self, step, loss):
+        now = time.process_time()
+        if self.last is not None:
+            self.seconds.append(now - self.last)
+        self.last = now
+        if self.std is not None and (step % 10 == 0 or step == 1):
+            self.sigma.append([step, round(self.std.sigma.item(), DIGITS)])
+            self.lambda2.append([step, round(self.std.lambda2.item(), DIGITS)])
+
+    def state_dict(self):
+        return {"sigma": self.sigma, "lambda2": self.lambda2, "seconds": self.seconds}
+
+    def load_state_dict(self, state):
+        self.sigma, self.lambda2, self.seconds = (
+            state[name] for name in ("sigma", "lambda2", "seconds")
+        )
+
+
+def train(model, clinic, run, progress=True, checkpoint=None):
     """Train in place; what is worth keeping of its history, as a dictionary."""
     row, profile = run.row, run.profile
     std = getattr(model, "std", None)
@@ -148,33 +186,29 @@ def train(model, clinic, run, progress=True):
     ]
     if of_std:
         groups.append({"params": of_std, "lr": profile.std_learning_rate})
-    sigma, lambda2, seconds = [], [], []
-
-    def watch(step, loss):
-        seconds.append(time.process_time())
-        if std is not None and (step % 10 == 0 or step == 1):
-            sigma.append([step, round(std.sigma.item(), DIGITS)])
-            lambda2.append([step, round(std.lambda2.item(), DIGITS)])
-
+    trace, precision = Trace(std), best_precision(device())
     losses = fit(
         model,
-        telling(model, Batches(*on_device(clinic), size=profile.batch, seed=run.seed)),
+        Telling(model, Batches(*on_device(clinic), size=profile.batch, seed=run.seed)),
         multitask_loss,
         steps=run.steps,
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
         schedule=lambda adam: StepLR(adam, max(run.steps // 10, 1), profile.decay),
         parameters=groups,
-        watch=watch,
+        watch=trace,
+        precision=precision,
+        checkpoint=checkpoint,
         label=run.name,
         progress=progress,
     )
     tens = [losses[k : k + 10] for k in range(0, len(losses), 10)]
     return {
         "losses": rounded([np.mean(ten) for ten in tens]),  # means of ten steps
-        "sigma": sigma,
-        "lambda2": lambda2,
-        "cpu_seconds_a_step": round(float(np.median(np.diff(seconds))), DIGITS),
+        "sigma": trace.sigma,
+        "lambda2": trace.lambda2,
+        "precision": precision,
+        "cpu_seconds_a_step": round(float(np.median(trace.seconds)), DIGITS),
     }
 
 
@@ -201,16 +235,25 @@ def keep_weights(model, run, work):
     os.replace(partial, path)
 
 
-def telling(model, batches):
+class Telling:
     """The same batches; a prior that is given the truth hears of it first."""
-    for images, masks, has_nodule in batches:
-        variants.tell_truth(model, has_nodule)
-        yield images, masks, has_nodule
+
+    def __init__(self, model, batches):
+        self.model, self.batches = model, batches
+        self.state_dict, self.load_state_dict = batches.state_dict, batches.load_state_dict
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        batch = next(self.batches)
+        variants.tell_truth(self.model, batch[2])
+        return batch
 
 
 def device():
     """Where the experiments compute."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return best_device()
 
 
 def on_device(slices):
@@ -254,7 +297,7 @@ def predict(model, slices, batch=64):
         masks.append((output.mask[:, 0] >= 0.5).cpu())
         fields.append(output.u.cpu())
         if output.nodule is not None:
-            answers.append(output.nodule.double().cpu())
+            answers.append(output.nodule.cpu().double())
     c = torch.cat(answers).numpy() if answers else None
     return {"mask": torch.cat(masks).numpy(), "u": torch.cat(fields), "c": c}
 

@@ -47,6 +47,7 @@ def carry_out(runs, source, out, work, workers=1, scheduler=None):
         map_unordered(_execute, left, *place), "runs", len(left), unit="run", disable=not left
     ):
         results.write(result, folder / f"{one.name}.json")
+        run.checkpoint_of(one, data, work).remove()
     return len(left)
 
 
