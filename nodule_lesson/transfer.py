@@ -12,8 +12,9 @@ def freeze(model, names):
     model: a `DetectionGuidedNet`. names: some of BLOCKS: S1 .. S9, C1 .. C5, FC. Their parameters
     get no gradient, and their batch normalisation keeps using and keeping the statistics that it
     has, also after `model.train()`: a block whose parameters stand still while its statistics
-    follow the new data is not frozen. Freeze before an optimiser is made. The number returned
-    is that of the parameters. Raises ValueError for a name that the model does not have.
+    follow the new data is not frozen. A gradient that they have from before is dropped, since an
+    optimiser that knows them would follow it. The number returned is that of the parameters.
+    Raises ValueError for a name that the model does not have.
     """
     if isinstance(names, str):
         raise ValueError(f"names must be a list of blocks, found the text {names!r}.")

@@ -345,8 +345,8 @@ def test_what_is_frozen_does_not_move_in_a_run(data, work):
     start = run.prepared(one, data, work, progress=False).state_dict()
     kept = {}
 
-    def keep(model, clinic, one_run, progress):
-        history = trained(model, clinic, one_run, progress)
+    def keep(model, *others):
+        history = trained(model, *others)
         kept.update(model.state_dict())
         return history
 

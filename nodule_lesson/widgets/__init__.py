@@ -8,6 +8,7 @@ from .dilated_taps import dilated_taps
 from .eleven_lesions import eleven_lesions
 from .feature_combination import feature_combination
 from .fine_tuning import fine_tuning
+from .prior_tradeoff import prior_tradeoff
 from .segmentation_measures import segmentation_measures
 from .sigma_gradient import sigma_gradient
 from .sigmoid_energy import sigmoid_energy
@@ -24,6 +25,7 @@ __all__ = [
     "eleven_lesions",
     "feature_combination",
     "fine_tuning",
+    "prior_tradeoff",
     "segmentation_measures",
     "sigma_gradient",
     "sigmoid_energy",
