@@ -2,15 +2,18 @@
 
 The file is safetensors: tensors, and beside them a text in JSON. Reading it runs no code, as
 reading a pickle may. It holds the state of every part that has one (network with its running
-averages, optimiser with its moments, schedule, place in the data), the states of torch's and
-CUDA's random generators, the losses so far, and the configuration that all this belongs to.
+averages, optimiser with its moments, schedule, place in the data), the states of the random
+generators of torch, of its GPU and of NumPy, the losses so far, and the configuration that all
+this belongs to.
 """
 
+import glob
 import hashlib
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
@@ -74,6 +77,8 @@ class Checkpoint:
     def remove(self):
         """Delete the file, when the result of the training is safe elsewhere."""
         self.path.unlink(missing_ok=True)
+        for partial in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.part"):
+            partial.unlink(missing_ok=True)  # of a process that was killed while it wrote
 
     def _read(self):
         try:
@@ -130,13 +135,21 @@ def _digest(text, tensors):
 
 
 def _random_states():
+    kind, keys, *rest = np.random.get_state()
     states = {"torch": torch.get_rng_state()}
+    states["numpy"] = [kind, torch.from_numpy(keys.astype(np.int64)), *rest]
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        states["mps"] = torch.mps.get_rng_state()
     return states
 
 
 def _set_random_states(states):
     torch.set_rng_state(states["torch"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
+    if "mps" in states and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])

@@ -7,6 +7,7 @@ batches, as `PatchSet.batch` makes them, and any loss of (output, masks, has_nod
 
 import math
 import time
+import warnings
 from itertools import islice
 from numbers import Integral
 
@@ -108,6 +109,7 @@ def fit(
     precision="float32",
     compiled=False,
     checkpoint=None,
+    log=None,
     fabric=None,
     label="training",
     progress=True,
@@ -121,15 +123,23 @@ def fit(
     after every batch. parameters: what is trained, as Adam takes it: tensors, or groups such as
     {"params": [...], "lr": 1e-2}; None for all of the model's. watch: called after
     every step as watch(step, loss), from 1 on; on a GPU after every READ_EVERY steps, once for
-    each of them. precision: one of PRECISIONS, see `best_precision`.
-    compiled: whether torch.compile makes fewer, larger kernels of the network's, and of these one
-    CUDA graph; it takes minutes first. checkpoint: None, or a
-    `Checkpoint`: where its file is there, training goes on from it. batches then need state_dict
-    and load_state_dict, as `Batches` have; a watch that has them is kept too. fabric: None, or a
-    launched `lightning_fabric.Fabric`: each of its processes draws the same batches, takes its
-    share of each, and computes in the Fabric's precision; batch norm sees that share alone. label,
-    progress: the words beside the progress bar, and whether there is one. On the CPU the same
-    weights, batches and random state of torch give the same bits, killed and resumed or not.
+    each of them. precision: one of PRECISIONS, see `best_precision`. compiled: whether
+    torch.compile makes fewer, larger kernels of the network's, and of these one CUDA graph; it
+    takes minutes first, and where it fails a warning says so and the network runs as it is.
+    checkpoint: None, or a `nodule_lesson.checkpoints.Checkpoint`: where its file is there,
+    training goes on from it. batches then need state_dict and load_state_dict, as `Batches` have;
+    a watch that has them is kept too. log: None, or a folder for TensorBoard: loss and learning
+    rate of each step, sigma and lambda2 of a network that ends with STD. label, progress: the
+    words beside the progress bar, and whether there is one.
+
+    fabric: None, or a launched `lightning_fabric.Fabric`: each of its processes draws the same
+    batches, takes its share of each, and computes in the Fabric's precision; the gradients'
+    mean moves all of them alike. Batch norm sees a process's share alone, and keeps the first
+    one's averages, unless torch.nn.SyncBatchNorm has replaced it. The first process alone
+    watches, logs and writes checkpoints.
+
+    On the CPU the same weights, batches and random state of torch give the same bits, killed and
+    resumed or not. No GPU was at hand when this was written: what is said of one is untried.
 
     Returns the list of the `steps` losses. Raises ValueError where steps is not a positive
     integer, where the batches run out, and where a loss is not finite. The CPU stops before that
@@ -138,6 +148,8 @@ def fit(
     """
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps must be an integer of at least 1, found {steps!r}.")
+    if fabric:
+        fabric.to_device(model)
     place = next(model.parameters()).device
     if place.type == "cuda":  # how its 16-bit convolutions read images; a CPU is slower with it
         model.to(memory_format=torch.channels_last)
@@ -149,14 +161,14 @@ def fit(
     )
     scheduler = schedule(optimiser) if schedule else None
     machine = _Machine(model, optimiser, precision, compiled, fabric)
-    record = _Record(steps, place, watch, checkpoint, machine)
+    record = _Record(steps, watch, checkpoint, log, machine)
     record.resume(
         {"batches": batches, "model": model, "optimiser": optimiser, "scheduler": scheduler},
         {"steps": steps, "learning_rate": learning_rate, "weight_decay": weight_decay},
     )
     model.train()
     shown = {"desc": label, "unit": "step", "disable": not progress or machine.rank > 0}
-    with tqdm(total=steps, initial=len(record), **shown) as bar:
+    with record, tqdm(total=steps, initial=len(record), **shown) as bar:
         for images, masks, has_nodule in islice(batches, steps - len(record)):
             images, masks, has_nodule = machine.share(images, masks, has_nodule)
             value = loss(machine.answer(images), masks, has_nodule)
@@ -166,7 +178,7 @@ def fit(
             machine.step()
             if scheduler:
                 scheduler.step()
-            record.show(bar)  # and watch, and write the checkpoint
+            record.show(bar)  # and watch, log, write the checkpoint
     if len(record) < steps:
         raise ValueError(f"the batches ran out: {len(record)} found, {steps} steps are wanted.")
     return record.losses
@@ -186,14 +198,12 @@ class _Machine:
             )
         if precision == "fp16" and self.device.type != "cuda":
             raise ValueError(f"fp16 is for CUDA; on {self.device.type} take float32.")
-        self.precision, self.fabric = precision, fabric
-        self.rank, self.world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
-        self.model, self.optimiser = model, optimiser
+        self.precision, self.fabric, self.rank, self.world = precision, fabric, 0, 1
+        self.model, self.optimiser = _Compiled(model) if compiled else model, optimiser
         if fabric:
-            self.model, self.optimiser = fabric.setup(model, optimiser)
-        if compiled:
-            mode = "reduce-overhead" if self.device.type == "cuda" else None
-            self.model = torch.compile(self.model, mode=mode)
+            self.precision = fabric.strategy.precision.precision
+            self.rank, self.world = fabric.global_rank, fabric.world_size
+            self.model, self.optimiser = fabric.setup(self.model, optimiser)
         # fp16 has no number below 6e-8: multiply the loss, divide the gradients.
         self.scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
 
@@ -232,13 +242,35 @@ class _Machine:
         return self.fabric.all_reduce(value, reduce_op="mean") if self.world > 1 else value
 
 
+class _Compiled(torch.nn.Module):
+    """A network as torch.compile makes it; where that fails, as it was."""
+
+    def __init__(self, model):
+        super().__init__()
+        cuda = next(model.parameters()).device.type == "cuda"
+        self.model = model
+        self.fast = torch.compile(model, mode="reduce-overhead" if cuda else None)
+
+    def forward(self, images):
+        if self.fast is None:
+            return self.model(images)
+        try:
+            return self.fast(images)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            said = " ".join(str(error).split())[:200]
+            warnings.warn(f"torch.compile failed, training goes on without: {said}", stacklevel=2)
+            self.fast = None
+            return self.model(images)
+
+
 class _Record:
     """The losses so far, who watches them, and the checkpoint."""
 
-    def __init__(self, steps, place, watch, checkpoint, machine):
-        self.losses, self.waiting = [], []
+    def __init__(self, steps, watch, checkpoint, log, machine):
+        self.losses, self.waiting, self.rates = [], [], []
         self.steps, self.watch, self.checkpoint, self.machine = steps, watch, checkpoint, machine
-        self.every = READ_EVERY if place.type == "cuda" else 1  # reading a loss waits for a GPU
+        self.log, self.writer = log, None
+        self.every = READ_EVERY if machine.device.type == "cuda" else 1  # reading makes one wait
         self.saved = self.seen = 0
 
     def __len__(self):
@@ -262,9 +294,21 @@ class _Record:
             self.losses = self.checkpoint.load(self.parts, self.configuration)
             self.saved = self.seen = len(self.losses)
 
+    def __enter__(self):
+        if self.log is not None and self.machine.rank == 0 and len(self) < self.steps:
+            from torch.utils.tensorboard import SummaryWriter  # slow, and not for everyone
+
+            # What was logged between the checkpoint and the end of a killed process is left out.
+            self.writer = SummaryWriter(self.log, purge_step=len(self) + 1)
+
+    def __exit__(self, *error):
+        if self.writer:
+            self.writer.close()
+
     def note(self, value):
         """Read the loss, on a GPU every READ_EVERY steps. Raises ValueError where not finite."""
         self.waiting.append(self.machine.mean(value))
+        self.rates.append(float(self.machine.optimiser.param_groups[0]["lr"]))
         if len(self) % self.every and len(self) not in (1, self.steps):
             return
         read, self.waiting = torch.stack(self.waiting).tolist(), []
@@ -274,19 +318,33 @@ class _Record:
                 raise ValueError(self.stopped())
 
     def show(self, bar):
-        """After the step: progress bar, watch, checkpoint."""
+        """After the step: progress bar, watch, log, checkpoint."""
         if self.waiting:
             return
         bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
         bar.update(len(self) - self.seen)
+        new, self.seen = range(self.seen, len(self)), len(self)
+        rates, self.rates = self.rates, []
+        if self.machine.rank > 0:
+            return
         if self.watch:
-            for step in range(self.seen, len(self)):
+            for step in new:
                 self.watch(step + 1, self.losses[step])
-        self.seen = len(self)
-        if self.checkpoint and self.machine.rank == 0:
+        if self.writer:
+            self.write(new, rates)
+        if self.checkpoint:
             if len(self) - self.saved >= self.checkpoint.every or len(self) == self.steps:
                 self.checkpoint.save(self.parts, self.losses, self.configuration)
                 self.saved = len(self)
+
+    def write(self, new, rates):
+        """TensorBoard's scalars; sigma and lambda2 as they are after the newest step."""
+        for step, rate in zip(new, rates, strict=True):
+            self.writer.add_scalar("loss", self.losses[step], step + 1)
+            self.writer.add_scalar("learning rate", rate, step + 1)
+        std = getattr(self.parts["model"], "std", None)
+        for name in ("sigma", "lambda2") if std is not None else ():
+            self.writer.add_scalar(name, getattr(std, name).item(), len(self))
 
     def stopped(self):
         rate = self.machine.optimiser.param_groups[0]["lr"]
@@ -325,31 +383,11 @@ def best_precision(device):
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-class TensorBoard:
-    """A watch for `fit` that writes TensorBoard's files: the loss, and sigma and lambda2 of STD.
-
-    folder: where the files go, `tensorboard --logdir FOLDER` shows them. model: the network that
-    is trained; without STD it has a loss alone. Raises ModuleNotFoundError without tensorboard.
-    """
-
-    def __init__(self, folder, model):
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and not for everyone
-
-        self.writer, self.std = SummaryWriter(folder), getattr(model, "std", None)
-
-    def __call__(self, step, loss):
-        self.writer.add_scalar("loss", loss, step)
-        for name in ("sigma", "lambda2") if self.std is not None else ():
-            self.writer.add_scalar(name, getattr(self.std, name).item(), step)
-
-    def close(self):
-        self.writer.close()
-
-
 class LossPlot:
     """A watch for `fit` that draws the losses in a notebook while they come in.
 
-    seconds: at least so long between two drawings. window: steps of the running mean.
+    seconds: at least so long between two drawings. window: steps of the running mean. Outside a
+    notebook it draws nothing. `draw()` once more when the training has ended.
     """
 
     def __init__(self, seconds=0.5, window=10):
@@ -362,7 +400,10 @@ class LossPlot:
             self.draw()
 
     def draw(self):
-        """Draw now; to be called once more at the end."""
+        """Draw now, in the place of the last drawing."""
+        self.drawn = time.monotonic()
+        if not self.losses or not _in_notebook():
+            return
         import matplotlib.pyplot as plt
         from IPython.display import display
 
@@ -381,4 +422,12 @@ class LossPlot:
         else:
             self.place.update(figure)
         plt.close(figure)
-        self.drawn = time.monotonic()
+
+
+def _in_notebook():
+    """Whether a kernel shows what is displayed: Jupyter's, Colab's, not a terminal's."""
+    try:
+        from IPython import get_ipython
+    except ModuleNotFoundError:
+        return False
+    return hasattr(get_ipython(), "kernel")

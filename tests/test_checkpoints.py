@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -38,14 +39,14 @@ class Trace:
 
 
 class Noisy(nn.Module):
-    """A slim network that asks torch for random numbers, as dropout does."""
+    """A slim network that asks torch for random numbers, as dropout does, and NumPy for more."""
 
     def __init__(self):
         super().__init__()
         self.network = DetectionGuidedNet(**SLIM)
 
     def forward(self, x):
-        return self.network(x + 0.1 * torch.randn_like(x))
+        return self.network(x + 0.1 * np.random.rand() * torch.randn_like(x))
 
 
 def batches(size=2):
@@ -57,6 +58,7 @@ def batches(size=2):
 
 def train(path, steps=STEPS, every=5, watch=None, configuration=None, size=2, **arguments):
     torch.manual_seed(0)
+    np.random.seed(0)
     model = Noisy()
     checkpoint = path and Checkpoint(path, configuration, every)
     losses = fit(
@@ -112,7 +114,7 @@ def test_stopped_after_any_step_it_goes_on_with_the_same_bits(tmp_path, last, un
     path = tmp_path / "one.safetensors"
     with pytest.raises(Cut):
         train(path, watch=Cutting())
-    torch.randn(5)  # other work in between
+    torch.randn(5), np.random.rand(5)  # other work in between
     trace = Trace()
     assert_same(*train(path, watch=trace), uninterrupted)
     assert trace.seen == uninterrupted[2]
@@ -155,6 +157,17 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, uninterrupt
         done = len(json.loads(file.metadata()["state"])["losses"])
     assert 3 <= done <= STEPS
     assert_same(*train(path, every=1), uninterrupted)
+    Checkpoint(path).remove()  # and what a process had begun to write when it was killed
+    assert not list(tmp_path.iterdir())
+
+
+def test_removing_leaves_what_is_not_its_own(tmp_path):
+    names = ["one", "one.12.part", "one.345.part", "another.12.part", "one.part.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    Checkpoint(tmp_path / "one").remove()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another.12.part", "one.part.txt"]
+    Checkpoint(tmp_path / "one").remove()  # nothing there is no error
 
 
 def test_the_file_holds_no_pickle_and_all_that_is_needed(tmp_path):

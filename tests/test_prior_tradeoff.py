@@ -260,7 +260,7 @@ def test_calibration_of_a_classifier_that_is_calibrated():
 
 
 def test_how_far_adam_can_go():
-    """The bound of the chapter, against Adam itself with a gradient that never turns."""
+    """What the chapter says of Adam, against Adam itself with a gradient that never turns."""
     (reach,) = from_chapter("reach")
     low, high = reach(2e-2, 500, floor=0.3)
     raw = torch.tensor(np.log(np.expm1(0.7)), requires_grad=True)

@@ -1,11 +1,7 @@
 """The loop: equal bits for equal seeds, Adam as it is written down, and clear stops."""
 
-import functools
 import itertools
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,8 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from nodule_lesson import multitask, training
-from nodule_lesson.losses import multitask_loss
+from nodule_lesson import training
 from nodule_lesson.training import fit, shuffled
 
 
@@ -166,48 +161,6 @@ def test_shuffled_refuses_what_cannot_be_drawn(arguments, name):
         shuffled(*arguments)
 
 
-# --- in how many bits, where, watched by whom ----------------------------------------------------
-
-
-def test_sixteen_bits_compute_the_network_and_nothing_else():
-    """bf16 on the CPU: the convolutions' outputs are coarse, weights and loss stay in 32 bits."""
-    torch.manual_seed(0)
-    model, seen = network(), []
-    model[0].register_forward_hook(lambda module, given, out: seen.append(out.dtype))
-
-    def loss32(logits, masks, has_nodule):
-        seen.append(torch.is_autocast_enabled("cpu"))
-        return loss(logits.float(), masks, has_nodule)
-
-    losses = fit(model, batches(0), loss32, steps=30, precision="bf16", progress=False)
-    assert seen[:2] == [torch.bfloat16, False]
-    assert {p.dtype for p in model.parameters()} == {torch.float32}
-    exact = train(0)[1]
-    assert losses != exact and losses == pytest.approx(exact, rel=0.1)
-
-
-def test_a_precision_that_is_not_there_is_named():
-    given = {"steps": 1, "progress": False}
-    with pytest.raises(
-        ValueError, match="precision must be one of float32, bf16, fp16; found 'f8'"
-    ):
-        fit(network(), batches(0), loss, precision="f8", **given)
-    with pytest.raises(ValueError, match="fp16 is for CUDA; on cpu take float32"):
-        fit(network(), batches(0), loss, precision="fp16", **given)
-
-
-@pytest.mark.parametrize("hardware, expected", [(True, "bf16"), (False, "fp16")])
-def test_the_best_precision_is_that_of_the_hardware(hardware, expected, monkeypatch):
-    """A T4 says that it supports bf16, and emulates it."""
-    monkeypatch.setattr(
-        torch.cuda,
-        "is_bf16_supported",
-        lambda including_emulation=True: hardware or including_emulation,
-    )
-    assert training.best_precision("cuda") == expected
-    assert training.best_precision("cpu") == training.best_precision("mps") == "float32"
-
-
 @pytest.mark.parametrize(
     "cuda, mps, expected", [(1, 0, "cuda"), (1, 1, "cuda"), (0, 1, "mps"), (0, 0, "cpu")]
 )
@@ -215,29 +168,6 @@ def test_the_best_device_is_the_first_that_is_there(cuda, mps, expected, monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: bool(mps))
     assert training.best_device().type == expected
-
-
-def test_losses_read_in_tens_are_the_same(monkeypatch):
-    """As on a GPU, which waits at each look: the same numbers in the end, watched in tens."""
-    exact, seen = train(0, steps=25)[1], []
-    record = training._Record.__init__
-
-    def in_tens(self, *given):
-        record(self, *given)
-        self.every = training.READ_EVERY
-
-    monkeypatch.setattr(training._Record, "__init__", in_tens)
-    losses = train(0, steps=25, watch=lambda *now: seen.append(now))[1]
-    assert losses == exact
-    assert seen == list(enumerate(exact, start=1))
-
-
-def test_a_compiled_network_learns_the_same(monkeypatch):
-    """Traced as torch.compile does it; the compiler of C++ that would come after is left out."""
-    compiled = functools.partial(torch.compile, backend="eager")
-    monkeypatch.setattr(torch, "compile", compiled)
-    losses = train(0, steps=5, compiled=True)[1]
-    assert losses == pytest.approx(train(0, steps=5)[1], rel=1e-4)
 
 
 def test_batches_go_on_where_they_were():
@@ -250,90 +180,3 @@ def test_batches_go_on_where_they_were():
         assert all(map(torch.equal, next(first), next(second)))
     with pytest.raises(ValueError, match="the batches were"):
         training.Batches(*data, size=2, seed=5).load_state_dict(first.state_dict())
-
-
-def test_tensorboard_has_the_loss_and_what_std_learns(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    model = multitask.DetectionGuidedNet(**multitask.SLIM)
-    images = torch.rand(4, 1, 16, 16)
-    data = training.Batches(images, (images > 0.7).float(), torch.ones(4), size=2)
-    board = training.TensorBoard(tmp_path, model)
-    losses = fit(model, data, multitask_loss, steps=3, watch=board, progress=False)
-    board.close()
-    events = EventAccumulator(str(tmp_path)).Reload()
-    assert set(events.Tags()["scalars"]) == {"loss", "sigma", "lambda2"}
-    found = [(one.step, one.value) for one in events.Scalars("loss")]
-    assert found == [(k, pytest.approx(value)) for k, value in enumerate(losses, start=1)]
-    assert events.Scalars("sigma")[-1].value == pytest.approx(model.std.sigma.item())
-
-
-def test_the_loss_is_drawn_while_it_comes_in(monkeypatch):
-    drawn = []
-
-    class Place:
-        def update(self, figure):
-            drawn.append(figure)
-
-    monkeypatch.setattr(
-        "IPython.display.display",
-        lambda figure, display_id: drawn.append(figure) or Place(),
-    )
-    plot = training.LossPlot(seconds=0)
-    losses = train(0, steps=12, watch=plot)[1]
-    assert len(drawn) == 12
-    points, mean = drawn[-1].axes[0].lines
-    assert points.get_xydata().tolist() == [[k, v] for k, v in enumerate(losses, start=1)]
-    assert mean.get_ydata()[-1] == pytest.approx(np.mean(losses[-10:]))
-    slow = training.LossPlot(seconds=60)
-    train(0, steps=12, watch=slow)
-    assert len(drawn) == 13  # the first alone
-
-
-# --- several processes ---------------------------------------------------------------------------
-
-TOGETHER = """
-import sys
-import torch
-from lightning_fabric import Fabric
-from nodule_lesson.training import Batches, fit
-
-torch.manual_seed(0)
-torch.set_num_threads(1)
-model = torch.nn.Conv2d(1, 1, 5, padding=2)
-images = torch.rand(12, 1, 8, 8)
-batches = Batches(images, (images > 0.5).float(), torch.ones(12), size=4)
-together = len(sys.argv) > 2
-fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp") if together else None
-if fabric:
-    fabric.launch()
-losses = fit(
-    model,
-    batches,
-    lambda out, masks, has: torch.nn.functional.binary_cross_entropy_with_logits(out, masks),
-    steps=6,
-    learning_rate=0.05,
-    fabric=fabric,
-    progress=False,
-)
-if not fabric or fabric.global_rank == 0:
-    weights = [p.detach() for p in model.parameters()]
-    torch.save({"losses": losses, "weights": weights}, sys.argv[1])
-"""
-
-
-def test_two_processes_learn_what_one_learns(tmp_path):
-    """torchrun, gloo: each takes half of every batch, and their gradients' mean is the whole's."""
-    script = tmp_path / "together.py"
-    script.write_text(TOGETHER)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    found = {}
-    for name, command in {"one": [], "two": torchrun}.items():
-        run = [sys.executable, *command, script, tmp_path / name, *(["two"] if command else [])]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(run, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr[-2000:]
-        found[name] = torch.load(tmp_path / name, weights_only=True)
-    assert found["two"]["losses"] == pytest.approx(found["one"]["losses"], rel=1e-5)
-    for one, two in zip(found["one"]["weights"], found["two"]["weights"], strict=True):
-        torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)

@@ -205,17 +205,14 @@ def test_a_text_is_no_list():
         freeze(DetectionGuidedNet(**SLIM), "S1")
 
 
-def test_an_old_gradient_moves_nothing_that_is_frozen(trained):
-    """Adam with weight decay moves whatever has a gradient, were it zero."""
+def test_a_gradient_from_before_is_dropped(trained):
+    """Adam moves whatever has a gradient, needed or not."""
     model, data = copy.deepcopy(trained[0]), trained[1]
-    images, masks, has_nodule = (part[:4] for part in data)
-    multitask_loss(model(images), masks, has_nodule).backward()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2, weight_decay=0.1)
+    multitask_loss(model(data[0]), *data[1:]).backward()
+    optimiser = torch.optim.Adam(model.parameters())
     freeze(model, ["S1"])
     before = everything(model)
-    optimiser.zero_grad(set_to_none=False)
-    multitask_loss(model(images), masks, has_nodule).backward()
     optimiser.step()
     for name, value in everything(model).items():
-        if belongs(name, ["S1"]):
-            assert torch.equal(value, before[name]), name
+        if "running" not in name:
+            assert torch.equal(value, before[name]) == belongs(name, ["S1"]), name
