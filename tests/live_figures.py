@@ -188,11 +188,12 @@ def share_of(spec, value):
 
 
 def move_everything(figure):
-    """Every slider two steps to the left, every choice to its last option."""
+    """Every slider two steps to the left, or right from its left end; choices to their last."""
     for spec in figure.sliders:
         figure.control(spec).focus()
         for _ in range(2):
-            figure.tab.keyboard.press("ArrowLeft")
+            at_the_end = spec["value"] == spec["minimum"]
+            figure.tab.keyboard.press("ArrowRight" if at_the_end else "ArrowLeft")
     for spec in figure.choices:
         figure.control(spec).select_option(spec["options"][-1])
 
