@@ -10,13 +10,14 @@ this belongs to.
 import glob
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
+
+from nodule_lesson.files import difference, write_whole
 
 
 class Checkpoint:
@@ -44,14 +45,8 @@ class Checkpoint:
             "random": _packed(_random_states(), tensors),
         }
         text = json.dumps(state)
-        content = serialised(tensors, {"state": text, "sha256": _digest(text, tensors)})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
+        told = {"state": text, "sha256": _digest(text, tensors)}
+        write_whole(self.path, serialised(tensors, told))
 
     def load(self, parts, fit=None):
         """Put everything back and return the losses so far; [] where there is no file.
@@ -93,15 +88,6 @@ class Checkpoint:
                 f"{self.path.name} is damaged, or no checkpoint ({error}): delete it and begin "
                 "anew."
             ) from None
-
-
-def difference(found, wanted, name=""):
-    """Where two configurations differ, in words; "" where they do not."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        keys = sorted({*found, *wanted})
-        parts = (difference(found.get(k), wanted.get(k), f"{name}.{k}".strip(".")) for k in keys)
-        return ", ".join(part for part in parts if part)
-    return "" if found == wanted else f"{name}: {found!r}, wanted {wanted!r}"
 
 
 def _packed(value, tensors):

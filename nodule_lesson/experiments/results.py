@@ -9,7 +9,6 @@ same numbers in a clone and on Colab.
 """
 
 import json
-import os
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 import nodule_lesson
 from nodule_lesson import statistics
 from nodule_lesson.experiments.grid import ROWS, TABLES
+from nodule_lesson.files import write_whole
 
 MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")
 TESTS = ("small", "large")
@@ -60,15 +60,8 @@ def read(data="simulated", profile="laptop", folder=None, traced=True):
 
 def write(result, path):
     """Write one file, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(result, file, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    text = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    write_whole(path, f"{text}\n".encode())
 
 
 def keep_once(content, path):
@@ -83,15 +76,6 @@ def keep_once(content, path):
 def configuration(path):
     """The configuration of the run in a results file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))["configuration"]
-
-
-def difference(found, wanted, name=""):
-    """Where two configurations differ, in words."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        keys = sorted({*found, *wanted})
-        parts = (difference(found.get(k), wanted.get(k), f"{name}.{k}".strip(".")) for k in keys)
-        return ", ".join(part for part in parts if part)
-    return "" if found == wanted else f"{name}: {found!r}, wanted {wanted!r}"
 
 
 def _checked(file, lesions, traced):

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch.optim.lr_scheduler import StepLR
 
 import nodule_lesson
 from nodule_lesson.checkpoints import Checkpoint
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import variants
+from nodule_lesson.files import write_whole
 from nodule_lesson.losses import multitask_loss
 from nodule_lesson.metrics import summarise
 from nodule_lesson.std import soft_threshold_dynamics
@@ -90,8 +92,9 @@ def execute(run, data, work, progress=True):
 def checkpoint_of(run, data, work):
     """Where a run that is cut off goes on: beside the pre-trained weights."""
     path = Path(work) / f"{run.data}-{run.profile.name}" / f"{run.name}.checkpoint.safetensors"
-    configuration = {**run.configuration, "checksums": data.checksums}
-    return Checkpoint(path, json.loads(json.dumps(configuration)), EVERY)
+    # A result names one commit: what one code began, another does not end.
+    told = {**run.configuration, "checksums": data.checksums, "code": code_sha256()}
+    return Checkpoint(path, told, EVERY)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -130,7 +133,8 @@ def pretrain(run, data, work, progress=True):
     torch.manual_seed(run.seed)
     model = variants.build_plain(row, profile).to(device())
     slices = on_device(data.pretrain)
-    checkpoint = Checkpoint(f"{path}.checkpoint", {"weights": path.name}, EVERY)
+    told = {"weights": path.name, "code": code_sha256()}
+    checkpoint = Checkpoint(f"{path}.checkpoint", told, EVERY)
     fit(
         model,
         Batches(*slices, size=profile.batch, seed=run.seed),
@@ -143,10 +147,7 @@ def pretrain(run, data, work, progress=True):
         label=f"pre-training {row.model}, seed {run.seed}",
         progress=progress,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, partial)
-    os.replace(partial, path)
+    write_whole(path, serialised({k: v.contiguous() for k, v in model.state_dict().items()}))
     checkpoint.remove()
     return path
 
@@ -226,15 +227,12 @@ def keep_weights(model, run, work):
     """
     if run.profile.width > 32:
         return
-    path = weights_path(run, work)
-    path.parent.mkdir(parents=True, exist_ok=True)
     halves = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file(halves, partial, {"configuration": json.dumps(run.configuration)})
-    os.replace(partial, path)
+    told = {"configuration": json.dumps(run.configuration)}
+    write_whole(weights_path(run, work), serialised(halves, told))
 
 
 class Telling:

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import results, run
+from nodule_lesson.files import difference
 
 
 def carry_out(runs, source, out, work, workers=1, scheduler=None):
@@ -59,7 +60,7 @@ def is_done(one, folder):
     found, wanted = results.configuration(path), one.configuration
     if found != wanted:
         raise ValueError(
-            f"{path.name} is of another configuration ({results.difference(found, wanted)}): "
+            f"{path.name} is of another configuration ({difference(found, wanted)}): "
             "move it away, or choose another folder."
         )
     return True

@@ -1,0 +1,29 @@
+"""What results, weights and checkpoints share: files that are whole, configurations compared."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path, data):
+    """Write the bytes `data` to `path`, all or nothing; its folder is made where it is missing.
+
+    Until then they lie beside it, in a file that is this process's alone: two that write the same
+    path at once, as on a cluster, do not mix.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def difference(found, wanted, name=""):
+    """Where two configurations differ, in words; "" where they do not."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted({*found, *wanted})
+        parts = (difference(found.get(k), wanted.get(k), f"{name}.{k}".strip(".")) for k in keys)
+        return ", ".join(part for part in parts if part)
+    return "" if found == wanted else f"{name}: {found!r}, wanted {wanted!r}"

@@ -1,0 +1,34 @@
+"""Files that are whole or not there, and two configurations compared."""
+
+import os
+
+import pytest
+
+from nodule_lesson.files import difference, write_whole
+
+
+def test_a_file_is_replaced_whole_and_its_folder_made(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_whole(path, b"first")
+    write_whole(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_cut_off_leaves_the_last_whole_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_whole(path, b"first")
+
+    def full(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+
+
+def test_a_difference_is_named_by_its_path():
+    found, wanted = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}
+    assert difference(found, found) == ""
+    assert difference(found, wanted) == "a.c: 2, wanted 4, d: 3, wanted None, e: None, wanted 5"
