@@ -34,10 +34,12 @@ serve: book ## show the book at http://127.0.0.1:8000 (another port: make serve 
 	@echo "== Reading: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
 	@$(python) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# The files go in order of their names, so that Colab's notebooks, few and long, come early: ordered by
+# their number of tests they would come last, with one of two processes idle.
 # The second pytest runs the notebooks beside the chapters and compares their tagged outputs.
 test: book check ## everything CI does: check, tests, the built site in a browser, the notebooks
 	@echo "== Testing the package, the tools and the built book"
-	$(python) -m pytest -n 2 --dist loadfile --durations 10
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 	@echo "== Running the notebooks and comparing their outputs"
 	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=120 book
