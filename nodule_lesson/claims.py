@@ -8,12 +8,15 @@ all other cases it *cannot be decided*. A claim is supported when all of its com
 contradicted when one is; a claim of "some" is supported when one is, contradicted when all are.
 
 The interval tells what other lesions of other patients would change. What another training would
-change is said beside it, and decides nothing: the *seeds are apart* where the worst run of the
-better row is better than the best run of the other, else they *overlap*.
+change it does not know, and that can be more. So what is decided is of two strengths. It is *firm*
+where the seeds are apart as well: the worst run of the better row is better than the best run of
+the other. Where the seeds overlap, or a row has one seed alone, it is decided *by patients only*:
+these networks differ, and whether the methods do is open. The protocol asks for no more, so the
+verdict stands; the strength is said beside it.
 
-Nor does it say whether the networks had learnt at all. A run whose mean Dice is below LEARNT on
-the very lesions that it was trained on has not, and a comparison with it compares beginnings. This
-mark was thought of after the runs, so it decides nothing either: it is a warning.
+Nor does an interval say whether the networks had learnt at all. A run whose mean Dice is below
+LEARNT on the very lesions that it was trained on has not, and a comparison with it compares
+beginnings. This mark was thought of after the runs, so it decides nothing: it is a warning.
 """
 
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from nodule_lesson.statistics import Difference, seed_band
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 UNDECIDED, NOT_RUN = "cannot be decided", "not run"
+FIRM, BY_PATIENTS = "firm", "by patients only"
 LEARNT = 0.5
 LOWER_IS_BETTER = ("hausdorff_distance", "assd")
 RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
@@ -66,6 +70,13 @@ class Evidence:
     apart: int | None = None
     learnt: bool | None = None
 
+    @property
+    def strength(self):
+        """FIRM or BY_PATIENTS for what is decided, else the verdict: undecided or not run."""
+        return _strength(
+            self.verdict, self.apart == {SUPPORTED: 1, CONTRADICTED: -1}.get(self.verdict)
+        )
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -80,6 +91,17 @@ class Judgement:
     evidence: tuple
     apart: bool
     learnt: bool
+
+    @property
+    def strength(self):
+        """As of `Evidence`, for the claim as a whole."""
+        return _strength(self.verdict, self.apart)
+
+
+def _strength(verdict, apart):
+    if verdict not in (SUPPORTED, CONTRADICTED):
+        return verdict
+    return FIRM if apart else BY_PATIENTS
 
 
 def _all(row, others, *measures):

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nodule_lesson import claims, paper, statistics
-from nodule_lesson.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, Better, Claim
+from nodule_lesson.claims import (
+    BY_PATIENTS,
+    CONTRADICTED,
+    FIRM,
+    NOT_RUN,
+    SUPPORTED,
+    UNDECIDED,
+    Better,
+    Claim,
+)
 
 PATIENTS = np.repeat(np.arange(60), 5)
 
@@ -69,6 +78,10 @@ def test_lesions_decide_and_seeds_are_told(gap, seeds, noise, verdict, apart):
     opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, UNDECIDED: UNDECIDED}
     back = claims.weigh(results, Better("b", "a"))
     assert (back.verdict, back.apart) == (opposite[verdict], -apart)
+    if verdict == UNDECIDED:
+        assert found.strength == UNDECIDED
+    else:
+        assert found.strength == (FIRM if apart else BY_PATIENTS)
 
 
 def test_who_has_not_learnt_is_told_in_the_verdict():
