@@ -35,11 +35,11 @@ def main(arguments=None):
     torch.set_num_threads(1)
     found = {}
     for name in options.data:
-        data = sets.load(name, SIDE, options.patients)
-        found[data.name] = {"checksums": data.checksums, "sources": data.sources}
+        data, name = sets.load(name, SIDE, options.patients), Path(name).name
+        found[name] = {"checksums": data.checksums, "sources": data.sources}
         for test in ("small", "large"):
-            found[data.name][test] = measured(getattr(data, test), f"{data.name}, {test}")
-            show(f"{data.name}, {test}", found[data.name][test])
+            found[name][test] = measured(getattr(data, test), f"{name}, {test}")
+            show(f"{name}, {test}", found[name][test])
     source = provenance("python benchmarks/classics.py", ("numpy", "scipy", "scikit-image"))
     source["classics_py_sha256"] = sha256(classics.__file__)
     del source["std_py_sha256"]

@@ -83,6 +83,8 @@ class Checkpoint:
             if told["sha256"] != _digest(told["state"], tensors):
                 raise ValueError("its checksum is another one")
             return json.loads(told["state"]), tensors
+        except PermissionError:
+            raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path.name} is damaged, or no checkpoint ({error}): delete it and begin "

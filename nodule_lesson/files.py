@@ -2,22 +2,27 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_whole(path, data):
     """Write the bytes `data` to `path`, all or nothing; its folder is made where it is missing.
 
-    Until then they lie beside it, in a file that is this process's alone: two that write the same
-    path at once, as on a cluster, do not mix.
+    Until then they lie beside it, in a file of a name that nobody else has: two that write the
+    same path at once, threads or machines of a cluster, do not mix.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # on a full disk, above all
+        raise
 
 
 def difference(found, wanted, name=""):

@@ -5,9 +5,12 @@ The loop knows neither where the slices come from nor what is minimised: it take
 batches, as `PatchSet.batch` makes them, and any loss of (output, masks, has_nodule).
 """
 
+import hashlib
+import json
 import math
 import time
 import warnings
+from functools import cached_property
 from itertools import islice
 from numbers import Integral
 
@@ -66,20 +69,32 @@ class Batches:
 
     def __next__(self):
         self.taken += 1
-        rows = torch.from_numpy(next(self.rows)).to(self.data[0].device)
+        rows = self._sent(next(self.rows))
         images, masks, has_nodule = (part.index_select(0, rows) for part in self.data)
         if self.flip:
-            for axis in (-1, -2):
-                turned = torch.from_numpy(self.coins.random(len(rows)) < 0.5).to(rows.device)
-                turned = turned[:, None, None, None]
-                images = torch.where(turned, images.flip(axis), images)
-                masks = torch.where(turned, masks.flip(axis), masks)
+            turned = self._sent(self.coins.random((2, self.size, 1, 1, 1)) < 0.5)
+            for axis, coin in zip((-1, -2), turned, strict=True):
+                images = torch.where(coin, images.flip(axis), images)
+                masks = torch.where(coin, masks.flip(axis), masks)
         return images, masks, has_nodule
+
+    def _sent(self, numbers):
+        """On the slices' device; from pinned memory the copy does not make a GPU wait."""
+        tensor, device = torch.from_numpy(numbers), self.data[0].device
+        tensor = tensor.pin_memory() if device.type == "cuda" else tensor
+        return tensor.to(device, non_blocking=True)
 
     def state_dict(self):
         """How far the batches have come, and of which slices, for `Checkpoint`."""
-        shape = list(self.data[0].shape)
-        return {"taken": self.taken, "seed": self.seed, "size": self.size, "shape": shape}
+        told = {"taken": self.taken, "seed": self.seed, "size": self.size, "flip": self.flip}
+        return told | {"shape": list(self.data[0].shape), "sha256": self._checksum}
+
+    @cached_property
+    def _checksum(self):
+        digest = hashlib.sha256()
+        for part in self.data:
+            digest.update(part.cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     def load_state_dict(self, state):
         """Go on at that place. Raises ValueError for a state of other batches."""
@@ -125,7 +140,8 @@ def fit(
     every step as watch(step, loss), from 1 on; on a GPU after every READ_EVERY steps, once for
     each of them. precision: one of PRECISIONS, see `best_precision`. compiled: whether
     torch.compile makes fewer, larger kernels of the network's, and of these one CUDA graph; it
-    takes minutes first, and where it fails a warning says so and the network runs as it is.
+    takes minutes first. Where the forward pass cannot be compiled, a warning says so and the
+    network runs as it is; a failure in the backward pass ends the training.
     checkpoint: None, or a `nodule_lesson.checkpoints.Checkpoint`: where its file is there,
     training goes on from it. batches then need state_dict and load_state_dict, as `Batches` have;
     a watch that has them is kept too. log: None, or a folder for TensorBoard: loss and learning
@@ -136,7 +152,7 @@ def fit(
     batches, takes its share of each, and computes in the Fabric's precision; the gradients'
     mean moves all of them alike. Batch norm sees a process's share alone, and keeps the first
     one's averages, unless torch.nn.SyncBatchNorm has replaced it. The first process alone
-    watches, logs and writes checkpoints.
+    watches, logs and writes checkpoints; resumed, all have its random state.
 
     On the CPU the same weights, batches and random state of torch give the same bits, killed and
     resumed or not. No GPU was at hand when this was written: what is said of one is untried.
@@ -144,7 +160,8 @@ def fit(
     Returns the list of the `steps` losses. Raises ValueError where steps is not a positive
     integer, where the batches run out, and where a loss is not finite. The CPU stops before that
     step: the parameters are good, but the running averages of batch norm have seen the batch. A
-    GPU stops up to READ_EVERY steps later. The last checkpoint is good in both cases.
+    GPU stops up to READ_EVERY steps later. Before a checkpoint is written, and after the last
+    step, the weights are looked at, too: the last checkpoint is good in all cases.
     """
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps must be an integer of at least 1, found {steps!r}.")
@@ -164,7 +181,13 @@ def fit(
     record = _Record(steps, watch, checkpoint, log, machine)
     record.resume(
         {"batches": batches, "model": model, "optimiser": optimiser, "scheduler": scheduler},
-        {"steps": steps, "learning_rate": learning_rate, "weight_decay": weight_decay},
+        {
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "rates": [group["lr"] for group in optimiser.param_groups],
+            "schedule": _as_json(scheduler.state_dict()) if scheduler else None,
+        },
     )
     model.train()
     shown = {"desc": label, "unit": "step", "disable": not progress or machine.rank > 0}
@@ -182,6 +205,22 @@ def fit(
     if len(record) < steps:
         raise ValueError(f"the batches ran out: {len(record)} found, {steps} steps are wanted.")
     return record.losses
+
+
+def _match_layout(optimiser):
+    """Give Adam's moments the strides of their weights, which a file does not keep.
+
+    Of other strides, the fused Adam of CUDA takes none, and that of a CPU takes the wrong numbers.
+    """
+    for weight, state in optimiser.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.ndim > 1:
+                state[name] = torch.empty_like(weight).copy_(value)
+
+
+def _as_json(state):
+    """As it comes back from a file; of what JSON cannot hold, the kind."""
+    return json.loads(json.dumps(state, default=lambda one: type(one).__name__))
 
 
 class _Machine:
@@ -236,6 +275,11 @@ class _Machine:
         else:
             self.optimiser.step()
 
+    def is_finite(self):
+        """Whether all weights and running averages are numbers."""
+        values = [v for v in self.model.state_dict().values() if v.is_floating_point()]
+        return bool(torch.stack([v.isfinite().all() for v in values]).all())
+
     def mean(self, value):
         """The loss of the whole batch, detached."""
         value = value.detach()
@@ -278,7 +322,9 @@ class _Record:
 
     def resume(self, parts, configuration):
         """Go on from the checkpoint, where there is one."""
-        parts |= {"scaler": self.machine.scaler}
+        machine = self.machine
+        scaler = machine.fabric.strategy.precision if machine.fabric else machine.scaler
+        parts |= {"scaler": scaler}
         if hasattr(self.watch, "state_dict"):
             parts["watch"] = self.watch
         self.parts = {name: part for name, part in parts.items() if part is not None}
@@ -293,6 +339,7 @@ class _Record:
                     )
             self.losses = self.checkpoint.load(self.parts, self.configuration)
             self.saved = self.seen = len(self.losses)
+            _match_layout(self.parts["optimiser"])
 
     def __enter__(self):
         if self.log is not None and self.machine.rank == 0 and len(self) < self.steps:
@@ -308,14 +355,14 @@ class _Record:
     def note(self, value):
         """Read the loss, on a GPU every READ_EVERY steps. Raises ValueError where not finite."""
         self.waiting.append(self.machine.mean(value))
-        self.rates.append(float(self.machine.optimiser.param_groups[0]["lr"]))
+        self.rates.append(float(self.parts["optimiser"].param_groups[0]["lr"]))
         if len(self) % self.every and len(self) not in (1, self.steps):
             return
         read, self.waiting = torch.stack(self.waiting).tolist(), []
         for one in read:
             self.losses.append(one)
             if not math.isfinite(one):
-                raise ValueError(self.stopped())
+                raise ValueError(self.stopped(f"the loss became {one}"))
 
     def show(self, bar):
         """After the step: progress bar, watch, log, checkpoint."""
@@ -325,6 +372,10 @@ class _Record:
         bar.update(len(self) - self.seen)
         new, self.seen = range(self.seen, len(self)), len(self)
         rates, self.rates = self.rates, []
+        last = len(self) == self.steps
+        due = self.checkpoint and len(self) - self.saved >= self.checkpoint.every
+        if (last or due) and not self.machine.is_finite():
+            raise ValueError(self.stopped("a weight is no number any more"))
         if self.machine.rank > 0:
             return
         if self.watch:
@@ -332,10 +383,9 @@ class _Record:
                 self.watch(step + 1, self.losses[step])
         if self.writer:
             self.write(new, rates)
-        if self.checkpoint:
-            if len(self) - self.saved >= self.checkpoint.every or len(self) == self.steps:
-                self.checkpoint.save(self.parts, self.losses, self.configuration)
-                self.saved = len(self)
+        if self.checkpoint and (last or due):
+            self.checkpoint.save(self.parts, self.losses, self.configuration)
+            self.saved = len(self)
 
     def write(self, new, rates):
         """TensorBoard's scalars; sigma and lambda2 as they are after the newest step."""
@@ -346,8 +396,8 @@ class _Record:
         for name in ("sigma", "lambda2") if std is not None else ():
             self.writer.add_scalar(name, getattr(std, name).item(), len(self))
 
-    def stopped(self):
-        rate = self.machine.optimiser.param_groups[0]["lr"]
+    def stopped(self, what):
+        rate = self.parts["optimiser"].param_groups[0]["lr"]
         last = ""
         if self.checkpoint:
             last = (
@@ -356,9 +406,8 @@ class _Record:
             if not self.saved:
                 last = " No checkpoint had been written yet."
         return (
-            f"the loss became {self.losses[-1]} at step {len(self.losses)} of {self.steps}, a "
-            "number is wanted: look at that batch, or lower the learning rate "
-            f"({float(rate):g}).{last}"
+            f"{what} at step {len(self.losses)} of {self.steps}: look at that batch, or lower "
+            f"the learning rate ({float(rate):g}).{last}"
         )
 
 

@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from nodule_lesson import training
 from nodule_lesson.checkpoints import Checkpoint
 from nodule_lesson.losses import multitask_loss
 from nodule_lesson.multitask import SLIM, DetectionGuidedNet
@@ -49,26 +50,30 @@ class Noisy(nn.Module):
         return self.network(x + 0.1 * np.random.rand() * torch.randn_like(x))
 
 
-def batches(size=2):
-    random = torch.Generator().manual_seed(1)
+def batches(size=2, flip=True, images=1):
+    random = torch.Generator().manual_seed(images)
     images = torch.rand(7, 1, 16, 16, generator=random)
     masks = (images > 0.8).float()
-    return Batches(images, masks, torch.tensor([1.0, 0, 1, 1, 0, 1, 0]), size=size, seed=3)
+    has_nodule = torch.tensor([1.0, 0, 1, 1, 0, 1, 0])
+    return Batches(images, masks, has_nodule, size=size, seed=3, flip=flip)
 
 
-def train(path, steps=STEPS, every=5, watch=None, configuration=None, size=2, **arguments):
+def train(
+    path, steps=STEPS, every=5, watch=None, configuration=None, given=None, gamma=0.75,
+    std_rate=0.02, **arguments,
+):  # fmt: skip
     torch.manual_seed(0)
     np.random.seed(0)
     model = Noisy()
     checkpoint = path and Checkpoint(path, configuration, every)
     losses = fit(
         model,
-        batches(size),
+        batches(**given or {}),
         multitask_loss,
         steps=steps,
-        schedule=lambda adam: torch.optim.lr_scheduler.StepLR(adam, 4, 0.75),
+        schedule=lambda adam: torch.optim.lr_scheduler.StepLR(adam, 4, gamma),
         parameters=[
-            {"params": model.network.std.parameters(), "lr": 0.02},
+            {"params": model.network.std.parameters(), "lr": std_rate},
             {"params": [p for n, p in model.named_parameters() if ".std." not in n]},
         ],
         watch=watch,
@@ -186,7 +191,11 @@ def test_the_file_holds_no_pickle_and_all_that_is_needed(tmp_path):
         ({"configuration": {"row": "unet"}}, r"row: 'proposed', wanted 'unet'"),
         ({"steps": 30}, "fit.steps: 6, wanted 30"),
         ({"learning_rate": 0.5}, "fit.learning_rate: 0.001, wanted 0.5"),
-        ({"size": 3}, "batches"),
+        ({"std_rate": 0.5}, r"fit.rates: \[0.02, 0.001\], wanted \[0.5, 0.001\]"),
+        ({"gamma": 0.5}, "fit.schedule.gamma: 0.75, wanted 0.5"),
+        ({"given": {"size": 3}}, "batches"),
+        ({"given": {"flip": False}}, "'flip': False"),
+        ({"given": {"images": 2}}, "sha256"),
     ],
 )
 def test_another_configuration_is_refused_and_the_difference_named(tmp_path, other, message):
@@ -238,6 +247,91 @@ def test_what_is_no_number_names_the_last_good_checkpoint(tmp_path):
     with pytest.raises(ValueError, match=r"nan at step 8 of 12.* one.safetensors holds step 6"):
         fit(model, batches(), loss, **given)
     assert len(fit(model, batches(), loss, **given)) == 12  # it was that batch's, once
+
+
+def test_a_gradient_that_is_no_number_does_not_reach_the_file(tmp_path):
+    """A finite loss, and weights that are lost after its step."""
+    path, calls = tmp_path / "one.safetensors", []
+
+    class Spoil(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, value):
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            calls.append(1)
+            return gradient * (math.nan if len(calls) == 6 else 1)
+
+    def loss(*given):
+        return Spoil.apply(multitask_loss(*given))
+
+    model = Noisy()
+    given = {"steps": 12, "progress": False, "checkpoint": Checkpoint(path, every=3)}
+    with pytest.raises(ValueError, match=r"a weight is no number.* step 6 of 12.*holds step 3"):
+        fit(model, batches(), loss, **given)
+    tensors = Checkpoint(path)._read()[1].values()
+    assert all(tensor.isfinite().all() for tensor in tensors)
+    assert len(fit(model, batches(), loss, **given)) == 12
+    calls.clear()
+    with pytest.raises(ValueError, match="a weight is no number any more at step 6 of 6"):
+        fit(Noisy(), batches(), loss, steps=6, progress=False)  # and not without a file, either
+
+
+def test_resumed_the_moments_lie_in_memory_as_their_weights_do(tmp_path):
+    """A file keeps no strides. Fused, as on a GPU: CUDA refuses others, a CPU errs."""
+    torch.manual_seed(0)
+    image = torch.rand(2, 3, 8, 8)
+
+    def fresh():
+        torch.manual_seed(1)
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return model, torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
+
+    def go(model, adam, steps):
+        for _ in range(steps):
+            adam.zero_grad()
+            model(image).square().mean().backward()
+            adam.step()
+
+    straight, adam = fresh()
+    go(straight, adam, 6)
+    model, adam = fresh()
+    go(model, adam, 3)
+    checkpoint = Checkpoint(tmp_path / "one")
+    checkpoint.save({"model": model, "adam": adam}, [1.0])
+    model, adam = fresh()
+    checkpoint.load({"model": model, "adam": adam})
+    training._match_layout(adam)
+    state = adam.state[model.weight]
+    assert state["exp_avg"].stride() == state["exp_avg_sq"].stride() == model.weight.stride()
+    assert not model.weight.is_contiguous()
+    go(model, adam, 3)
+    assert torch.equal(model.weight, straight.weight)
+
+
+def test_fit_resumes_a_network_in_channels_last(tmp_path):
+    class Cut(Exception):
+        pass
+
+    def cut(step, loss):
+        if step == 3:
+            raise Cut
+
+    def go(path=None, **given):
+        torch.manual_seed(0)
+        model = DetectionGuidedNet(**SLIM).to(memory_format=torch.channels_last)
+        checkpoint = path and Checkpoint(path, every=1)
+        given |= {"steps": 5, "progress": False, "checkpoint": checkpoint}
+        return model, fit(model, batches(), multitask_loss, **given)
+
+    model, losses = go()
+    with pytest.raises(Cut):
+        go(tmp_path / "one", watch=cut)
+    again, found = go(tmp_path / "one")
+    assert found == losses
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("every", [0, -1])

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import grid, results, run, schedule, variants
 from nodule_lesson.experiments.__main__ import main
+from nodule_lesson.losses import multitask_loss
 from nodule_lesson.metrics import assd, hausdorff_distance
 from nodule_lesson.patches import PatchSet
 from nodule_lesson.std import printed_iteration, soft_threshold_dynamics
@@ -251,6 +252,32 @@ def test_the_prior_is_given_the_c_that_the_row_says():
         assert torch.allclose(output.mask, expected, atol=1e-12), row
 
 
+def test_a_shuffled_prior_is_given_the_answer_to_another_crop():
+    model, _ = outputs("c shuffled")
+    c = torch.rand(6, dtype=torch.float64)
+    u = torch.rand(6, 1, 16, 16, dtype=torch.float64)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        order = torch.randperm(6)
+        torch.manual_seed(seed)
+        assert torch.equal(model.std.logits(u, c), model.std.std.logits(u, c[order]))
+    assert not torch.equal(order, torch.arange(6))
+
+
+@pytest.mark.parametrize("row", ["c = truth", "c shuffled", "c attached", "printed iteration"])
+def test_in_16_bits_the_changed_layers_compute_in_32_as_the_layer_does(row):
+    torch.manual_seed(0)
+    model = variants.build(grid.ROWS[row], TINY)
+    variants.tell_truth(model, torch.tensor([1.0, 0.0]))
+    u, c = torch.randn(2, 1, 32, 32), torch.tensor([0.2, 0.9])
+    torch.manual_seed(1)
+    expected = model.std.logits(u, c)
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.std.logits(u, c)
+    assert torch.equal(found, expected)
+
+
 def test_only_an_attached_prior_lets_the_mask_teach_the_classifier_s_answer():
     for row, reaches in (("proposed", False), ("c attached", True)):
         model, output = outputs(row)
@@ -279,6 +306,36 @@ def test_the_same_run_gives_the_same_numbers(result, data, tmp_path):
     for part in ("configuration", "scores", "classifier", "interventions", "data"):
         assert again[part] == result[part]
     assert again["training"]["losses"] == result["training"]["losses"]
+
+
+def test_sigma_learns_at_its_own_rate_and_in_one_row_at_that_of_the_network(data, tmp_path):
+    first = variants.build(grid.ROWS["proposed"], TINY).std.sigma.item()
+    moved = {}
+    for row in ("proposed", "slow std"):  # Adam's first step is as long as its rate
+        one = one_run(row, profile=replace(TINY, scratch_steps=1))
+        history = run.execute(one, data, tmp_path, progress=False)["training"]
+        moved[row] = abs(history["sigma"][-1][1] - first)
+    assert moved["proposed"] > 5 * moved["slow std"] > 0
+
+
+def test_a_set_without_empty_slices_has_no_share_of_them(folder, data, tmp_path):
+    bare = copy.copy(data)
+    bare.large = data.large[np.flatnonzero(data.large.lesion != "")]
+    found = run.execute(one_run(), bare, tmp_path, progress=False)
+    assert found["interventions"]["c = 1"]["marked"] is None
+    assert found["false_positive_pixels"] == [] and found["classifier"]["without"] == []
+    results.write(found, tmp_path / "one.json")
+
+
+def test_provenance_names_the_command_and_who_made_the_weights(result, data, work):
+    source = result["provenance"]
+    assert source["command"] == (
+        'python -m nodule_lesson.experiments --rows "transfer" --profile demo --data FOLDER'
+    )
+    assert source["pretrained"]["code_sha256"] == source["code_sha256"] == run.code_sha256()
+    assert source["device"].endswith(" CPU")
+    unlike = run.pretrained_by(one_run("proposed"), data, work)
+    assert unlike is None
 
 
 class Cut(Exception):
@@ -417,8 +474,15 @@ def test_a_grid_goes_on_where_it_stopped(folder, tmp_path, capsys, monkeypatch):
     place = tmp_path / "out" / "discs-demo"
     assert schedule.carry_out(runs[:1], folder, tmp_path / "out", tmp_path / "work") == 1
     before = (place / "transfer-seed0.json").read_bytes()
-    monkeypatch.setattr(run, "fit", lambda *a, fit=run.fit, **k: fit(*a, **k))
+    labels = []
+
+    def counted(*given, fit=run.fit, **named):
+        labels.append(named["label"])
+        return fit(*given, **named)
+
+    monkeypatch.setattr(run, "fit", counted)
     assert schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work") == 2
+    assert labels == ["unet-seed0", "freeze-FC-seed0"]
     assert "3 runs: 1 there already, 2 to do." in capsys.readouterr().err
     assert (place / "transfer-seed0.json").read_bytes() == before
     assert len(list((tmp_path / "work").glob("*.safetensors"))) == 1  # pre-trained once
@@ -428,7 +492,35 @@ def test_a_grid_goes_on_where_it_stopped(folder, tmp_path, capsys, monkeypatch):
         schedule.carry_out(other, folder, tmp_path / "out", tmp_path / "work")
 
 
-def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, tmp_path):
+def test_a_run_that_fails_is_named_and_does_not_stop_the_others(folder, tmp_path, monkeypatch):
+    def poisoned(output, masks, has_nodule):
+        return multitask_loss(output, masks, has_nodule) * (np.nan if output.nodule is None else 1)
+
+    monkeypatch.setattr(run, "multitask_loss", poisoned)
+    runs = [one_run("unet"), one_run("backbone")]
+    with pytest.raises(ValueError, match=r"1 of 2 runs failed(?s:.*)unet-seed0: the loss .* nan"):
+        schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work")
+    place = tmp_path / "out" / "discs-demo"
+    assert [path.name for path in place.glob("*-seed*")] == ["backbone-seed0.json"]
+    monkeypatch.setattr(run, "multitask_loss", multitask_loss)
+    assert schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work") == 1
+
+
+def test_dask_workers_of_several_threads_are_refused(folder, tmp_path):
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
+        with pytest.raises(ValueError, match="--nthreads 1"):
+            schedule.carry_out(
+                [one_run("unet")],
+                *(folder, tmp_path / "out", tmp_path / "work"),
+                scheduler=cluster.scheduler_address,
+            )
+
+
+def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, data, tmp_path):
     from dask.distributed import Client, LocalCluster
 
     runs = [one_run(row, seed) for seed in (0, 1) for row in ("unet", "freeze S1")]
@@ -442,7 +534,7 @@ def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, tmp_path
                 time.sleep(0.02)
             os.kill(pids[0], signal.SIGKILL)
 
-        killer = threading.Thread(target=kill_one)
+        killer = threading.Thread(target=kill_one, daemon=True)
         killer.start()
         schedule.carry_out(
             runs, folder, tmp_path / "out", tmp_path / "work", scheduler=cluster.scheduler_address
@@ -450,14 +542,17 @@ def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, tmp_path
         killer.join()
     files = list((tmp_path / "out" / "discs-demo").glob("*-seed*.json"))
     assert len(files) == 4
-    here = schedule.carry_out(runs, folder, tmp_path / "here", tmp_path / "work2")
+    here = schedule.carry_out(runs, folder, tmp_path / "here", tmp_path / "work2", workers=2)
     assert here == 4
-    for file in files:  # a cluster computes what this machine computes
+    for file in files:  # a cluster computes what two processes here compute
         found, expected = (
             json.loads((tmp_path / where / "discs-demo" / file.name).read_text())["scores"]
             for where in ("out", "here")
         )
         assert found == expected
+    alone = run.execute(runs[0], data, tmp_path / "work3", progress=False)  # and what one does
+    file = tmp_path / "here" / "discs-demo" / f"{runs[0].name}.json"
+    assert json.loads(file.read_text())["scores"] == json.loads(json.dumps(alone["scores"]))
 
 
 def test_the_command_names_what_is_wrong(folder, tmp_path, capsys):
@@ -507,6 +602,11 @@ def lesions(data):
         (lambda r: r["scores"]["large"]["dice"].pop(), "12 lesions of the large"),
         (lambda r: r["scores"].pop("small"), "small"),
         (lambda r: r["training"].pop("losses"), "losses"),
+        (lambda r: r["training"].update(losses=[]), "losses"),
+        (lambda r: r["provenance"].update(versions={}), "versions"),
+        (lambda r: r["scores"].update(train={}), "sensitivity of train"),
+        (lambda r: r["scores"]["large"].update(dice=[7] * 12), "dice of large"),
+        (lambda r: r["scores"]["large"].update(iou=[None] * 12), "iou of large"),
     ],
 )
 def test_a_result_that_cannot_be_traced_is_refused(result, lesions, spoil, message):
@@ -554,15 +654,21 @@ def test_committed_results_are_traceable_and_their_tables_add_up(place):
             patients = np.array(lesions[test]["patient"])
             names = np.unique(patients)
             for line in lines:
-                mine = [
-                    f["scores"][test]["dice"]
+                scores = [
+                    f["scores"][test]
                     for f in files.values()
                     if f["configuration"]["row"]["name"] == line["row"]
                 ]
-                assert line["runs"] == len(mine) == grid.PROFILES[profile].seeds
+                assert line["runs"] == len(scores) == grid.PROFILES[profile].seeds
+                for measure in results.MEASURES:
+                    by_lesion = zip(*(one[measure] for one in scores), strict=True)
+                    known = [[v for v in values if v is not None] for values in by_lesion]
+                    means = [sum(values) / len(values) for values in known if values]
+                    assert line[measure][0] == pytest.approx(sum(means) / len(means)), measure
+                    assert line["used"][measure] == len(means)
+                mine = [one["dice"] for one in scores]
                 dice = np.mean(mine, axis=0)
                 mean, low, high = line["dice"]
-                assert mean == pytest.approx(dice.mean())
                 assert line["missed"][0] == pytest.approx((np.array(mine) == 0).mean())
                 groups = [dice[patients == p] for p in names]
                 drawn = random.integers(0, len(names), (1000, len(names)))
@@ -584,6 +690,24 @@ def test_comparisons_pair_the_same_lesions_and_seeds(place):
     assert not (groups[small] & groups[other]).any()
     line = found.line("unet", where=groups[small])
     assert line["dice"][0] == pytest.approx(found.scores("unet").mean(0)[groups[small]].mean())
+
+
+def test_folds_of_a_seed_are_one_seed(result, lesions):
+    """Two folds, of which one misses every lesion, and a second seed."""
+    runs = []
+    for seed, fold, dice in ((0, 0, 0.8), (0, 1, 0.0), (1, 0, 0.6), (1, 1, 0.8)):
+        for row in ("unet", "proposed"):
+            one = copy.deepcopy(result)
+            one["configuration"] |= {"seed": seed, "fold": fold}
+            one["configuration"]["row"]["name"] = row
+            one["scores"]["large"]["dice"] = [dice + 0.1 * (row == "unet" and dice > 0)] * 12
+            runs.append(one)
+    found = results.Results(runs, lesions)
+    assert np.allclose(found.scores("proposed"), [[0.4] * 12, [0.7] * 12])
+    line = found.line("proposed")
+    assert line["by_seed"] == pytest.approx([0.4, 0.7]) and line["runs"] == 4
+    assert line["missed"][0] == 0.25 and line["dice"][0] == pytest.approx(0.55)
+    assert found.compare("unet", "proposed").mean == pytest.approx(0.075)
 
 
 def test_results_are_found_in_an_installed_package_too(monkeypatch, tmp_path):

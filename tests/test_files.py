@@ -1,6 +1,7 @@
 """Files that are whole or not there, and two configurations compared."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -26,6 +27,16 @@ def test_what_is_cut_off_leaves_the_last_whole_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write_whole(path, b"second")
     assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]  # a full disk is not filled further
+
+
+def test_threads_that_write_the_same_file_do_not_mix(tmp_path):
+    path, contents = tmp_path / "file", [bytes([k]) * 300_000 for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            list(pool.map(lambda data: write_whole(path, data), contents))
+            assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_difference_is_named_by_its_path():

@@ -73,7 +73,6 @@ class Slices:
 class Data:
     """The sets of one experiment: pretrain, clinic (what may be trained on), small, large."""
 
-    name: str
     pretrain: Slices
     clinic: Slices
     small: Slices
@@ -91,10 +90,9 @@ def load(data="simulated", side=64, patients=None, workers=None):
     ValueError where a set is missing, damaged, smaller than `side`, or where two share a patient.
     """
     if str(data) == "simulated":
-        name, folder = "simulated", simulated(patients, workers)
+        folder = simulated(patients, workers)
     else:
         folder = Path(data)
-        name = folder.name
         missing = [part for part in SETS if not (folder / part).is_dir()]
         if missing:
             raise ValueError(
@@ -111,8 +109,9 @@ def load(data="simulated", side=64, patients=None, workers=None):
             )
     clinic, small = split_clinic(cut["clinic"])
     large = cut["large"]
+    if not len(lesions_of(large)):
+        raise ValueError("large must have lesions with a consensus, found none.")
     return Data(
-        name,
         cut["pretrain"],
         clinic,
         small,

@@ -20,6 +20,7 @@ from nodule_lesson.experiments.grid import ROWS, TABLES
 from nodule_lesson.files import write_whole
 
 MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")
+OVERLAPS = MEASURES[1:4]  # defined for every lesion; precision is not where nothing is marked
 TESTS = ("small", "large")
 SMALL_LESION = 6.0  # mm; lesions below are shown apart
 _NEEDED = {
@@ -98,9 +99,11 @@ def check(result, lesions, traced=True):
             if key not in result.get(part, {}):
                 raise ValueError(f"a result must have {part}: {key}, found none.")
     source = result["provenance"]
-    for key in ("command", "code_sha256", "python", "device", "started"):
+    for key in ("command", "code_sha256", "versions", "python", "device", "started", "seconds"):
         if not source[key]:
             raise ValueError(f"a result must say its {key}, found {source[key]!r}.")
+    if not result["training"]["losses"]:
+        raise ValueError("a result must have the losses of its training, found none.")
     if traced and (not source["commit"] or source["commit"].endswith("+")):
         raise ValueError(
             "a result must come from a commit without uncommitted changes, found "
@@ -117,6 +120,11 @@ def check(result, lesions, traced=True):
                     f"{measure} must have a value for each of the {wanted} lesions of the {test} "
                     f"test, found {found}."
                 )
+    for test, scores in result["scores"].items():
+        for measure in OVERLAPS:
+            known = [value for value in scores.get(measure, ()) if value is not None]
+            if not known or min(known) < 0 or max(known) > 1:
+                raise ValueError(f"{measure} of {test} must lie between 0 and 1.")
 
 
 class Results:
@@ -151,26 +159,41 @@ class Results:
         return found
 
     def scores(self, row, measure="dice", test="large"):
-        """One measure of each lesion: (runs of the row, lesions), nan where undefined."""
-        return np.array([run["scores"][test][measure] for run in self.of(row)], dtype=float)
+        """One measure of each lesion: (seeds of the row, lesions), nan where undefined.
+
+        Folds of one seed are averaged: what they differ in is not the seed.
+        """
+        by_seed = self._by_seed(row, measure, test)
+        return np.array([_mean_of_runs(np.array(folds)) for folds in by_seed.values()])
+
+    def _by_seed(self, row, measure, test):
+        """seed -> the values of its folds."""
+        found = {}
+        for run in self.of(row):
+            values = np.array(run["scores"][test][measure], dtype=float)
+            found.setdefault(run["configuration"]["seed"], []).append(values)
+        return found
 
     def mean(self, row, measure="dice", test="large", where=None):
         """(mean, low, high) over lesions of the means over seeds; patients drawn for the interval.
 
         where: a boolean array that picks lesions. nan where nothing is picked.
         """
-        return _summary(_seed_mean(self.scores(row, measure, test)), self._patients(test), where)
+        values = _mean_of_runs(self.scores(row, measure, test))
+        return _summary(values, self._patients(test), where)
 
     def missed(self, row, test="large", where=None):
         """(share, low, high) of lesions whose Dice is 0: not a pixel of theirs was marked."""
-        missed = (self.scores(row, "dice", test) == 0).mean(0)
+        dice = [run["scores"][test]["dice"] for run in self.of(row)]
+        missed = (np.array(dice, dtype=float) == 0).mean(0)
         return _summary(missed, self._patients(test), where)
 
     def table(self, number, test="large", where=None):
         """The rows of Table 1, 2 or 3 that are there: a list of dicts.
 
         Each has "row", "runs" (how many), each of MEASURES as (mean, low, high), "missed" alike,
-        and "by_seed", the mean Dice of each run.
+        "used", how many lesions each of these means is over, since an undefined value is left
+        out, and "by_seed", the mean Dice of each seed.
         """
         if number not in TABLES:
             raise ValueError(f"number must be 1, 2 or 3, found {number!r}.")
@@ -178,14 +201,15 @@ class Results:
 
     def line(self, row, test="large", where=None):
         """One row of `table`, for any row."""
-        dice = self.scores(row, "dice", test)
-        dice = dice if where is None else dice[:, where]
+        where = slice(None) if where is None else where
+        scores = {measure: self.scores(row, measure, test)[:, where] for measure in MEASURES}
         return {
             "row": row,
-            "runs": len(dice),
+            "runs": len(self.of(row)),
             **{measure: self.mean(row, measure, test, where) for measure in MEASURES},
             "missed": self.missed(row, test, where),
-            "by_seed": dice.mean(1).tolist() if dice.size else [],
+            "used": {name: int((~np.isnan(v)).any(0).sum()) for name, v in scores.items()},
+            "by_seed": scores["dice"].mean(1).tolist() if scores["dice"].size else [],
         }
 
     def compare(self, row, other, measure="dice", test="large", where=None):
@@ -193,15 +217,13 @@ class Results:
 
         Each lesion's mean over the seeds that both rows have is compared with its own.
         """
-        seeds = [{_number(run) for run in self.of(name)} for name in (row, other)]
-        both = seeds[0] & seeds[1]
+        values = [self._by_seed(name, measure, test) for name in (row, other)]
+        both = [seed for seed in values[0] if seed in values[1]]
         if not both:
             raise ValueError(f"{row} and {other} share no seed.")
         one, two = (
-            _seed_mean(
-                self.scores(name, measure, test)[[_number(r) in both for r in self.of(name)]]
-            )
-            for name in (row, other)
+            _mean_of_runs(np.array([_mean_of_runs(np.array(found[seed])) for seed in both]))
+            for found in values
         )
         patients = self._patients(test)
         if where is not None:
@@ -221,11 +243,7 @@ class Results:
         return self.lesions[test]["patient"]
 
 
-def _number(run):
-    return run["configuration"]["seed"], run["configuration"]["fold"]
-
-
-def _seed_mean(scores):
+def _mean_of_runs(scores):
     """Mean over runs, nan only where no run defines the value."""
     known = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):

@@ -7,11 +7,13 @@ import os
 import platform
 import subprocess
 import time
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch.optim.lr_scheduler import StepLR
@@ -24,7 +26,7 @@ from nodule_lesson.files import write_whole
 from nodule_lesson.losses import multitask_loss
 from nodule_lesson.metrics import summarise
 from nodule_lesson.std import soft_threshold_dynamics
-from nodule_lesson.training import Batches, best_device, best_precision, fit
+from nodule_lesson.training import PRECISIONS, Batches, best_device, best_precision, fit
 from nodule_lesson.transfer import freeze
 
 LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
@@ -41,6 +43,7 @@ def execute(run, data, work, progress=True):
     the CPU with one thread, the same run gives the same numbers.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    code_sha256(), commit()  # as they are now, not when the run has ended
     row, profile = run.row, run.profile
     model = prepared(run, data, work, progress)
     frozen = freeze(model, row.frozen) if row.frozen else 0
@@ -85,7 +88,18 @@ def execute(run, data, work, progress=True):
     if row.name in INTERVENED:
         result["interventions"] = interventions(model, predicted, data.large, empty)
     result["data"] = {"checksums": data.checksums, "sources": data.sources}
-    result["provenance"] = provenance(started, time.perf_counter() - clock)
+    result["provenance"] = {
+        "command": command(run),
+        **made_by(),
+        "pretrained": pretrained_by(run, data, work),
+        "versions": {name: version(name) for name in ("nodule-lesson", "torch", "numpy", "scipy")},
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - clock, 1),
+    }
     return result
 
 
@@ -111,14 +125,20 @@ def prepared(run, data, work, progress=True):
 
 
 def pretrain_path(run, data, work):
-    """The file of pre-trained weights that a run starts from: named after all that decides it."""
-    row = run.row
+    """The file of pre-trained weights that a run starts from: named after all that decides it.
+
+    Not after the code, which would throw hours away for a comment: that stands in the file, and
+    in the provenance of each run that begins with it.
+    """
+    row, profile = run.row, dict(run.configuration["profile"])
+    del profile["steps"]  # of what comes after
     decides = {
         "model": row.model,
         "options": run.configuration["row"]["options"],
-        "profile": run.configuration["profile"],
+        "profile": profile,
         "seed": run.seed,
         "data": data.checksums["pretrain"],
+        "precision": best_precision(device()),
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     return Path(work) / f"pretrained-{row.model}-seed{run.seed}-{key}.safetensors"
@@ -147,19 +167,25 @@ def pretrain(run, data, work, progress=True):
         label=f"pre-training {row.model}, seed {run.seed}",
         progress=progress,
     )
-    write_whole(path, serialised({k: v.contiguous() for k, v in model.state_dict().items()}))
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_whole(path, serialised(weights, {k: str(v) for k, v in made_by().items()}))
     checkpoint.remove()
     return path
 
 
 class Trace:
-    """A watch: what sigma and lambda2 are on the way, and how long a step takes."""
+    """A watch: what sigma and lambda2 are on the way, and how long a step takes.
+
+    On a CPU its own time, of all threads, is counted, which other work hardly changes; else the
+    time on the wall.
+    """
 
     def __init__(self, std):
         self.std, self.sigma, self.lambda2, self.seconds, self.last = std, [], [], [], None
+        self.clock = time.process_time if device().type == "cpu" else time.perf_counter
 
     def __call__(self, step, loss):
-        now = time.process_time()
+        now = self.clock()
         if self.last is not None:
             self.seconds.append(now - self.last)
         self.last = now
@@ -174,6 +200,14 @@ class Trace:
         self.sigma, self.lambda2, self.seconds = (
             state[name] for name in ("sigma", "lambda2", "seconds")
         )
+
+
+def pretrained_by(run, data, work):
+    """Which code on which device made the weights that a run began with; None for random ones."""
+    if not run.row.pretrained:
+        return None
+    with safe_open(pretrain_path(run, data, work), "pt") as file:
+        return file.metadata()
 
 
 def train(model, clinic, run, progress=True, checkpoint=None):
@@ -211,6 +245,7 @@ def train(model, clinic, run, progress=True, checkpoint=None):
         "sigma": trace.sigma,
         "lambda2": trace.lambda2,
         "precision": precision,
+        "clock": trace.clock.__name__,
         "cpu_seconds_a_step": round(float(typical(trace.seconds)), DIGITS),
     }
 
@@ -261,7 +296,7 @@ def on_device(slices):
 
 
 def kept_for_backward(model, slices, batch):
-    """Bytes that autograd keeps of one batch from the forward to the backward pass."""
+    """Bytes that autograd keeps of one batch from the forward to the backward pass, as trained."""
     kept = {}
 
     def pack(tensor):
@@ -273,8 +308,11 @@ def kept_for_backward(model, slices, batch):
     was, state = model.training, {k: v.clone() for k, v in model.state_dict().items()}
     variants.tell_truth(model, has_nodule)
     model.train()
+    half = PRECISIONS[best_precision(device())]
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = multitask_loss(model(images), masks, has_nodule)
+        with torch.autocast(device().type, half, enabled=half is not None):
+            output = model(images)
+        loss = multitask_loss(output, masks, has_nodule)
     del loss
     model.load_state_dict(state)  # its batch statistics have moved
     model.train(was)
@@ -376,11 +414,16 @@ def interventions(model, predicted, slices, empty):
     return {
         name: {
             "dice": lesion_dice(mask, slices),
-            "false_positive_pixels": round(float(mask[empty].sum((1, 2)).mean()), DIGITS),
-            "marked": round(float(mask[empty].any((1, 2)).mean()), DIGITS),
+            "false_positive_pixels": _mean(mask[empty].sum((1, 2))),
+            "marked": _mean(mask[empty].any((1, 2))),
         }
         for name, mask in masks.items()
     }
+
+
+def _mean(values):
+    """None where there is nothing: a set may have no empty slices."""
+    return round(float(values.mean()), DIGITS) if len(values) else None
 
 
 def lesion_dice(mask, slices):
@@ -402,40 +445,46 @@ def rounded(values):
 # --- provenance ----------------------------------------------------------------------------------
 
 
-def provenance(started, seconds):
-    """Where a result comes from; no machine's name and no path in it."""
-    cuda = torch.cuda.is_available()
+def command(run):
+    """What carries out this run, with others of its row. No path: FOLDER stands for data."""
+    given = f'--rows "{run.row.name}" --profile {run.profile.name}'
+    given += "" if run.data == "simulated" else " --data FOLDER"
+    return f"python -m nodule_lesson.experiments {given}"
+
+
+def made_by():
+    """Code and device; no machine's name and no path."""
+    place = device().type
+    name = torch.cuda.get_device_name() if place == "cuda" else None
     return {
-        "command": "python -m nodule_lesson.experiments",
         "commit": commit(),
         "code_sha256": code_sha256(),
-        "versions": {name: version(name) for name in ("nodule-lesson", "torch", "numpy", "scipy")},
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU",
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
+        "device": name or f"{platform.machine()} {place.upper()}",
     }
 
 
+@cache
 def commit():
     """The commit of the sources, with "+" where they have changed since; None without git."""
     here = Path(nodule_lesson.__file__).parent
     ask = ["git", "-C", str(here)]
     try:
         head = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
+        # Installed into another project's folder, the package is not part of its commits.
+        known = subprocess.run(
+            [*ask, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True
+        )
         changed = subprocess.run(
             [*ask, "status", "--porcelain", "--", str(here)], capture_output=True, text=True
         )
     except FileNotFoundError:
         return None
-    if head.returncode:
+    if head.returncode or known.returncode:
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
+@cache
 def code_sha256():
     """Checksum of the package's Python files."""
     here = Path(nodule_lesson.__file__).parent

@@ -23,11 +23,15 @@ def carry_out(runs, source, out, work, workers=1, scheduler=None):
 
     runs: of one profile and one data set. source: what `data.load` takes. out: the folder of
     results files. work: a folder for pre-trained weights, seen by all who compute. workers:
-    processes here, one thread each. scheduler: the address of a Dask scheduler, instead.
+    processes here, one thread each. scheduler: the address of a Dask scheduler, instead; its
+    workers have one thread each, and see source and work under the same paths. Raises ValueError
+    in the end if runs have failed; the others have their files.
     """
     out = Path(out)
     profile = runs[0].profile
-    data = _data(str(source), profile.side, profile.patients)
+    if str(source) == "simulated":
+        source = sets.simulated(profile.patients)  # here, once: a Dask worker has no children
+    data = _data(str(source), profile.side)
     folder = out / f"{runs[0].data}-{profile.name}"
     _keep_lesions(folder, data)
     left = [one for one in runs if not is_done(one, folder)]
@@ -39,16 +43,25 @@ def carry_out(runs, source, out, work, workers=1, scheduler=None):
             first.setdefault(run.pretrain_path(one, data, work), one)
     first = [one for path, one in first.items() if not path.exists()]
     map_unordered = _on_cluster(scheduler) if scheduler else _here(workers)
-    place = (str(source), str(Path(work).absolute()))
+    place = (str(source), str(Path(work).absolute()), workers == 1 and not scheduler)
     for _ in tqdm(
         map_unordered(_pretrain, first, *place), "pre-training", len(first), disable=not first
     ):
-        pass
-    for one, result in tqdm(
+        pass  # what has failed fails again, and is told, with its runs
+    failed = []
+    for one, result, error in tqdm(
         map_unordered(_execute, left, *place), "runs", len(left), unit="run", disable=not left
     ):
+        if error is not None:
+            failed.append(f"{one.name}: {error}")
+            continue
         results.write(result, folder / f"{one.name}.json")
         run.checkpoint_of(one, data, work).remove()
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of {len(left)} runs failed, the others are in {folder}; checkpoints "
+            f"are in {work}.\n" + "\n".join(failed)
+        )
     return len(left)
 
 
@@ -78,19 +91,24 @@ def _keep_lesions(folder, data):
 
 
 @lru_cache(maxsize=1)
-def _data(source, side, patients):
-    return sets.load(source, side, patients)
+def _data(source, side):
+    return sets.load(source, side)
 
 
-def _pretrain(one, source, work):
-    data = _data(source, one.profile.side, one.profile.patients)
-    run.pretrain(one, data, work, progress=False)
-    return one, None
+def _pretrain(one, source, work, progress):
+    return _tried(run.pretrain, one, source, work, progress)
 
 
-def _execute(one, source, work):
-    data = _data(source, one.profile.side, one.profile.patients)
-    return one, run.execute(one, data, work, progress=False)
+def _execute(one, source, work, progress):
+    return _tried(run.execute, one, source, work, progress)
+
+
+def _tried(function, one, source, work, progress):
+    """(run, result, None), or (run, None, what is wrong): one bad run does not stop the grid."""
+    try:
+        return one, function(one, _data(source, one.profile.side), work, progress), None
+    except ValueError as error:  # a loss that is no number, a checkpoint of other code
+        return one, None, str(error)
 
 
 def _here(workers):
@@ -115,6 +133,16 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+def _alone(one, function, *place):
+    """On a Dask worker. Two runs in one process would draw from the same random numbers."""
+    from dask.distributed import get_worker
+
+    if get_worker().state.nthreads > 1:
+        raise ValueError("workers must have one thread each: dask worker ... --nthreads 1.")
+    _one_thread()
+    return function(one, *place)
+
+
 def _on_cluster(address):
     """Dask gives a run whose worker died to another one by itself."""
     from dask.distributed import Client
@@ -122,7 +150,8 @@ def _on_cluster(address):
 
     def map_unordered(function, jobs, *place):
         with Client(address) as client:
-            waiting = client.map(function, jobs, *([value] * len(jobs) for value in place))
+            given = ([value] * len(jobs) for value in (function, *place))
+            waiting = client.map(_alone, jobs, *given)
             for future in completed(waiting):
                 yield future.result()
 
