@@ -73,7 +73,7 @@ results: book ## run again what wrote book/results (6 hours, quiet machine; real
 		--out book/results/simulated_to_real.json
 	OMP_NUM_THREADS=1 $(python) benchmarks/slim_weights.py
 	$(python) benchmarks/inference.py --out book/results/inference.json
-	OMP_NUM_THREADS=1 $(python) benchmarks/training_speed.py --out book/results/training_speed.json
+	OMP_NUM_THREADS=1 $(python) benchmarks/training_speed.py --steps 10 --rounds 7 --out book/results/training_speed.json
 	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2
 	rm -rf build/real && $(python) benchmarks/real_patches.py build/real
 	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2 --data build/real

@@ -209,7 +209,7 @@ def misses_and_contours(dice, other):
         (m' - m) (d + d') / 2  +  (d - d') ((1 - m) + (1 - m')) / 2,
 
     the first part from lesions that one of both missed altogether, the second from how well both
-    outline what they find. Each factor is weighed with the mean of the other: the order in which
+    outline what they find. Each factor is weighted by the mean of the other: the order in which
     one would change them does not matter. Who has found nothing has no d: all is misses then.
     """
     (m, d), (other_m, other_d) = missed_and_found(dice), missed_and_found(other)
