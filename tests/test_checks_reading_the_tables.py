@@ -89,9 +89,9 @@ def common(a, b):
 WRONG_SPLITS = {
     "swapped": lambda a, b: misses_and_contours(a, b)[::-1],
     "sign is off": lambda a, b: misses_and_contours(b, a),
-    "weighed with sums": lambda a, b: 2 * np.array(misses_and_contours(a, b)),
-    "with a's d, the contours with b's": lambda a, b: weighed(a, b, first, second),
-    "with b's d, the contours with a's": lambda a, b: weighed(a, b, second, first),
+    "weighted by sums": lambda a, b: 2 * np.array(misses_and_contours(a, b)),
+    "by a's d, the contours by b's": lambda a, b: weighed(a, b, first, second),
+    "by b's d, the contours by a's": lambda a, b: weighed(a, b, second, first),
     "changes of m and d themselves": lambda a, b: np.subtract(factors(a), factors(b)),
     "with zeros": with_zeros,
     "lesions that both found": common,

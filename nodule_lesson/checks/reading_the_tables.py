@@ -90,11 +90,11 @@ def split(function):
     wrong = [
         ("misses and contours are swapped.", (contours, misses)),
         ("the sign is off: a minus b is asked for.", (-misses, -contours)),
-        ("the parts are weighed with sums; they want means of the two methods' factors.",
+        ("the parts are weighted by sums; they want means of the two methods' factors.",
          (2 * misses, 2 * contours)),
-        ("the misses are weighed with a's d, the contours with b's share: a sum that is right, "
+        ("the misses are weighted by a's d, the contours by b's share: a sum that is right, "
          "with parts that depend on the order.", ((f_a - f_b) * d_a, (d_a - d_b) * f_b)),
-        ("the misses are weighed with b's d, the contours with a's share: a sum that is right, "
+        ("the misses are weighted by b's d, the contours by a's share: a sum that is right, "
          "with parts that depend on the order.", ((f_a - f_b) * d_b, (d_a - d_b) * f_a)),
         ("these are the changes of m and d themselves; each wants the other as its weight.",
          (f_a - f_b, d_a - d_b)),
