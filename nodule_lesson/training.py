@@ -243,7 +243,7 @@ class _Machine:
             self.precision = fabric.strategy.precision.precision
             self.rank, self.world = fabric.global_rank, fabric.world_size
             self.model, self.optimiser = fabric.setup(self.model, optimiser)
-        # fp16 has no number below 6e-8: multiply the loss, divide the gradients.
+        # fp16 rounds what is below 3e-8 to 0: multiply the loss, divide the gradients.
         self.scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
 
     def share(self, *parts):

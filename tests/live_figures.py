@@ -68,7 +68,7 @@ def visits(browser, server):
         if not asked.url.startswith((f"{server}/", "data:", "blob:")):
             note("asked for")(asked.url)
 
-    def go(name, *, alive=True, query="", html=None, **options):
+    def go(name, *, alive=True, query="", html=None, equations=True, **options):
         context = browser.new_context(**{**DESK, **options})
         contexts.append(context)
         context.on("request", request)
@@ -77,6 +77,9 @@ def visits(browser, server):
         tab = context.new_page()
         tab.on("console", console)
         tab.on("pageerror", note("error"))
+        if not equations:  # setting them takes longer than all that a test of controls does
+            script = {"body": "", "content_type": "text/javascript"}
+            tab.route("**/mathjax/*.js", lambda route: route.fulfill(**script))
         address = f"{server}/book/{name}.html"
         if html is not None:
             tab.route(

@@ -107,9 +107,6 @@ class Colab:
         names = json.dumps([*OF_COLAB, *PREINSTALLED])
         return json.loads(self.run(self.python, "-c", VERSIONS, names))
 
-    def uninstall(self):
-        self.run(self.python, "-m", "pip", "uninstall", "-y", "-q", "nodule-lesson")
-
     def execute(self, notebook, source):
         """Run a notebook from its first cell to its last; a failing cell raises."""
         specs = KernelSpecManager(kernel_dirs=[str(self.folder / "kernels")])
@@ -141,32 +138,38 @@ def colab(tmp_path_factory):
     return colab
 
 
-@pytest.fixture
-def missing(colab):
-    """The environment without the package, as at the start of a session on Colab."""
-    before = colab.state()
-    assert before[1] is False
-    yield colab
+@pytest.fixture(scope="module")
+def installed(colab):
+    """The environment after the first cell, the same in all notebooks, has installed the package."""
+    before, first = colab.state(), [first_cell(path) for path in TWINS]
+    assert not before[1] and len({notebook.cells[0].source for notebook in first}) == 1
+    colab.execute(first[0], colab.source.as_uri())
     after = colab.state()
+    assert after[1], "the first cell did not install the package"
     assert after[0] == before[0], "the installation replaced what Colab brings"
-    if after[1]:
-        colab.uninstall()
+    return colab
 
 
-def test_a_failing_installation_is_seen(missing):
-    notebook = nbformat.read(TWINS[0], as_version=4)
+def first_cell(path):
+    """A notebook's installation, as a notebook."""
+    notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"][:1]
+    return notebook
+
+
+def test_a_failing_installation_is_seen(colab):
+    assert not colab.state()[1]
+    notebook = first_cell(TWINS[0])
     with pytest.raises(CellExecutionError, match="nodule_lesson was not installed"):
-        missing.execute(notebook, (missing.folder / "nowhere").as_uri())
+        colab.execute(notebook, (colab.folder / "nowhere").as_uri())
     said = "".join(output.get("text", "") for output in notebook.cells[0].outputs)
     assert "nowhere" in said and "error" in said.lower(), said
 
 
 @pytest.mark.parametrize("path", TWINS, ids=lambda path: path.stem)
-def test_twin_runs(missing, path):
+def test_twin_runs(installed, path):
     stored = nbformat.read(path, as_version=4)
-    ran = missing.execute(nbformat.read(path, as_version=4), missing.source.as_uri())
-    assert missing.state()[1], "the first cell did not install the package"
+    ran = installed.execute(nbformat.read(path, as_version=4), installed.source.as_uri())
     for old, new in zip(stored.cells, ran.cells, strict=True):
         if old.cell_type != "code":
             continue

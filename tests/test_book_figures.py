@@ -1,6 +1,7 @@
 """Every live figure of the built book in a browser without a network, held to the package."""
 
 import re
+from functools import partial
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -24,7 +25,8 @@ from nodule_lesson import widgets
 
 @pytest.fixture
 def visit(browser, server):
-    yield from visits(browser, server)
+    for go in visits(browser, server):
+        yield partial(go, equations=False)
 
 
 # --- what is there ------------------------------------------------------------------------------

@@ -88,9 +88,14 @@ def test_consensus_is_at_least_half_of_the_readers(scans):
         assert not scan.masks()[scan.readers == 0].any()
 
 
-def test_crops_have_the_columns_and_both_classes():
-    images, masks, readers, slices = simulate_patches("luna_like", 80, 3)
-    assert images.shape == masks.shape == readers.shape == (80, 128, 128)
+@pytest.fixture(scope="module")
+def crops():
+    return simulate_patches("luna_like", 120, 5)
+
+
+def test_crops_have_the_columns_and_both_classes(crops):
+    images, masks, readers, slices = crops
+    assert images.shape == masks.shape == readers.shape == (120, 128, 128)
     assert (images.dtype, masks.dtype, readers.dtype) == (np.int16, np.uint8, np.uint8)
     drawn = readers[:, 32:96, 32:96].any((1, 2))
     assert (drawn == slices["has_nodule"]).all()
@@ -98,8 +103,8 @@ def test_crops_have_the_columns_and_both_classes():
     assert not masks[~slices["has_nodule"]].any()
 
 
-def test_half_of_the_crops_have_a_nodule_and_none_leaves_its_scan():
-    images, _, _, slices = simulate_patches("luna_like", 120, 5)
+def test_half_of_the_crops_have_a_nodule_and_none_leaves_its_scan(crops):
+    images, _, _, slices = crops
     assert slices["has_nodule"].mean() == pytest.approx(0.5, abs=0.1)
     assert not ((images == -1000).all(1).any() or (images == -1000).all(2).any())
 

@@ -118,7 +118,7 @@ PROFILES = {
         Profile("demo", True, 32, 6, 6, 6, None, 1, 1, patients=1),
         # On two cores of a laptop. Every row takes 500 steps in all: protocol.json says why.
         Profile("laptop", True, 64, 300, 200, 500, None, 3, 1),
-        # One T4: a row in three quarters of an hour, as projected.
+        # One T4: some minutes a row, as the chapter on training projects; not measured.
         Profile("colab", False, 64, 8_000, 3_250, 11_250, None, 1, 1),
         # The paper's: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
         Profile("paper", False, 128, 80_000, 3_250, 3_250, 5, 1, 1),
