@@ -140,7 +140,7 @@ def colab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(colab):
-    """The environment after the first cell, the same in all notebooks, has installed the package."""
+    """The environment when the first cell, the same in all notebooks, has run."""
     before, first = colab.state(), [first_cell(path) for path in TWINS]
     assert not before[1] and len({notebook.cells[0].source for notebook in first}) == 1
     colab.execute(first[0], colab.source.as_uri())
