@@ -42,7 +42,7 @@ test: book check ## everything CI does: check, tests, the built site in a browse
 	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 	@echo "== Running the notebooks and comparing their outputs"
 	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout=120 book
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 book
 
 check: $(installed) ## the quick checks: style, spelling, notebooks in step with chapters, one address
 	@echo "== Checking style, spelling, notebooks and the address"
