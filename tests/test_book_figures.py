@@ -194,7 +194,8 @@ def test_the_link_carries_the_setting(visit, server, name):
             "(a) => a.href"
         )
         assert link.startswith(f"{server}/book/{name}.html?")
-        other = Figure(visit(name, query=f"?{urlsplit(link).query}"), index)
+        query = f"?{urlsplit(link).query}"
+        other = Figure(visit(name, query=query, equations=True), index)
         copy = other.check("from a link")
         assert copy["parameters"] == state["parameters"]
         np.testing.assert_array_equal(copy["field"], state["field"])

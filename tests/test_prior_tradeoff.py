@@ -243,20 +243,20 @@ def test_the_area_is_the_rank_statistic():
 
 
 def test_calibration_of_a_classifier_that_is_calibrated():
-    answers_of, reliability, gap_of = from_chapter("answers_of", "reliability", "gap_of")
-    for function in (reliability, gap_of):
-        function.__globals__.update(answers_of=answers_of, reliability=reliability)
+    names = ("answers_of", "reliability", "calibration_error")
+    answers_of, reliability, error_of = from_chapter(*names)
+    error_of.__globals__.update(answers_of=answers_of, reliability=reliability)
     random = np.random.default_rng(1)
     c = random.uniform(0, 1, 40_000)
     has = random.uniform(0, 1, len(c)) < c  # half of all have one
     honest = {"classifier": {"with_nodule": c[has].tolist(), "without": c[~has].tolist()}}
-    assert gap_of(honest) < 0.02
-    mean, share, weight = reliability(honest)
+    assert error_of(honest) < 0.02
+    mean, share, weight = reliability(*answers_of(honest))
     np.testing.assert_allclose(mean, (np.arange(10) + 0.5) / 10, atol=0.01)
     assert weight.sum() == pytest.approx(1)
     # c pushed to the ends is too sure: |c - p| = 1/2 - |p - 1/2| becomes 1/4 on average.
     sure = {"with_nodule": (c[has] > 0.5) * 1.0, "without": (c[~has] > 0.5) * 1.0}
-    assert gap_of({"classifier": sure}) == pytest.approx(0.25, abs=0.01)
+    assert error_of({"classifier": sure}) == pytest.approx(0.25, abs=0.01)
 
 
 def test_how_far_adam_can_go():

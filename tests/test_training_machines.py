@@ -26,17 +26,20 @@ from nodule_lesson.training import Batches, best_precision, fit
 SMALL = {**SLIM, "rates": (1,), "separable_aspp": False}
 
 
-def batches(size=4):
+def batches(size=4, side=16):
     random = torch.Generator().manual_seed(1)
-    images = torch.rand(12, 1, 16, 16, generator=random)
+    images = torch.rand(12, 1, side, side, generator=random)
     masks = (images > 0.8).float()
     return Batches(images, masks, (torch.arange(12) % 2).float(), size=size, seed=3)
 
 
-def train(model=None, steps=8, **arguments):
+def train(model=None, steps=8, side=16, **arguments):
     torch.manual_seed(0)
     model = DetectionGuidedNet(**SMALL) if model is None else model
-    return model, fit(model, batches(), multitask_loss, steps=steps, progress=False, **arguments)
+    found = fit(
+        model, batches(side=side), multitask_loss, steps=steps, progress=False, **arguments
+    )
+    return model, found
 
 
 def same(model, other):
@@ -82,12 +85,13 @@ def test_in_16_bits_convolutions_are_coarse_and_weights_std_and_loss_are_not():
     torch.manual_seed(0)
     model = DetectionGuidedNet(**SMALL)
     model.S3.register_forward_hook(lambda *given: seen.update(features=given[-1].dtype))
-    found = fit(model, batches(), loss, steps=8, precision="bf16", progress=False)
+    # From 2x2 to 1x1, the bfloat16 gradient of a convolution with stride is nonsense on some CPUs.
+    found = fit(model, batches(side=32), loss, steps=8, precision="bf16", progress=False)
     assert seen["features"] == torch.bfloat16
     assert seen["output"] == {torch.float32} and seen["loss"] == torch.float32
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
-    exact = train()[1]
+    exact = train(side=32)[1]
     assert found[0] != exact[0] and found[0] == pytest.approx(exact[0], rel=0.02)
     assert found[1:] != exact[1:] and all(map(math.isfinite, found))
 
