@@ -202,11 +202,12 @@ def test_the_link_carries_the_setting(visit, server, name):
         # The reader is taken to the figure, and Reset still knows the chapter's own setting.
         other.tab.wait_for_load_state("networkidle")
         other.tab.evaluate("() => window.MathJax && MathJax.startup.promise")
-        in_view = """(root) => new Promise((resolve) => requestAnimationFrame(() => {
+        in_view = """(root) => {
             const { top, bottom } = root.getBoundingClientRect();
-            resolve(top < innerHeight && bottom > 0);
-        }))"""
-        assert other.root.evaluate(in_view)
+            return top < innerHeight && bottom > 0;
+        }"""
+        root = other.root.element_handle()
+        other.tab.wait_for_function(in_view, arg=root)  # a long page scrolls there smoothly
         other.reset()
         assert other.parameters().items() >= figure.defaults.items()
 
