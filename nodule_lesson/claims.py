@@ -29,6 +29,7 @@ SUPPORTED, CONTRADICTED = "supported", "contradicted"
 UNDECIDED, NOT_RUN = "cannot be decided", "not run"
 FIRM, BY_PATIENTS = "firm", "by patients only"
 LEARNT = 0.5
+SMALL = 0.01  # a difference of Dice below is called small, whatever is decided of it
 LOWER_IS_BETTER = ("hausdorff_distance", "assd")
 RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
 FROZEN = ("freeze S1", "freeze S5", "freeze S9", "freeze C1", "freeze FC")

@@ -17,6 +17,17 @@ def glue(name, value, spec=""):
     )
 
 
+def signed(value, spec="+.3f"):
+    """A number with its sign, and a minus that is as wide as the plus."""
+    return format(value, spec).replace("-", "\N{MINUS SIGN}")
+
+
+def told(difference):
+    """A `statistics.Difference` with its interval, as text."""
+    mean, low, high = (signed(v) for v in (difference.mean, difference.low, difference.high))
+    return f"{mean} ({low} to {high})"
+
+
 def table(head, rows):
     """Show rows of texts as a Markdown table: first column to the left, others to the right."""
     lines = [head, ["--", *["--:"] * (len(head) - 1)], *rows]

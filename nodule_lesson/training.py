@@ -81,8 +81,9 @@ class Batches:
     def _sent(self, numbers):
         """On the slices' device; from pinned memory the copy does not make a GPU wait."""
         tensor, device = torch.from_numpy(numbers), self.data[0].device
-        tensor = tensor.pin_memory() if device.type == "cuda" else tensor
-        return tensor.to(device, non_blocking=True)
+        if device.type != "cuda":
+            return tensor.to(device)
+        return tensor.pin_memory().to(device, non_blocking=True)
 
     def state_dict(self):
         """How far the batches have come, and of which slices, for `Checkpoint`."""
@@ -93,7 +94,7 @@ class Batches:
     def _checksum(self):
         digest = hashlib.sha256()
         for part in self.data:
-            digest.update(part.cpu().contiguous().numpy())
+            digest.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
     def load_state_dict(self, state):
@@ -372,20 +373,26 @@ class _Record:
         bar.update(len(self) - self.seen)
         new, self.seen = range(self.seen, len(self)), len(self)
         rates, self.rates = self.rates, []
-        last = len(self) == self.steps
-        due = self.checkpoint and len(self) - self.saved >= self.checkpoint.every
-        if (last or due) and not self.machine.is_finite():
+        due = len(self) == self.steps or (
+            self.checkpoint and len(self) - self.saved >= self.checkpoint.every
+        )
+        # All processes look, so that none waits for one that has stopped.
+        if due and not self.machine.is_finite():
             raise ValueError(self.stopped("a weight is no number any more"))
-        if self.machine.rank > 0:
-            return
+        if self.machine.rank == 0:
+            self.tell(new, rates, due)
+        if due:
+            self.saved = len(self)
+
+    def tell(self, new, rates, due):
+        """Watch, log, and write the checkpoint when it is due."""
         if self.watch:
             for step in new:
                 self.watch(step + 1, self.losses[step])
         if self.writer:
             self.write(new, rates)
-        if self.checkpoint and (last or due):
+        if self.checkpoint and due:
             self.checkpoint.save(self.parts, self.losses, self.configuration)
-            self.saved = len(self)
 
     def write(self, new, rates):
         """TensorBoard's scalars; sigma and lambda2 as they are after the newest step."""

@@ -144,6 +144,22 @@ def test_equations_are_set(site, server, browser):
     assert with_equations >= 5
 
 
+SCROLLS = """() => [...document.querySelectorAll(".bd-article table")]
+    .filter((table) => table.clientWidth)
+    .map((table) => [table.scrollWidth > table.clientWidth, table.tabIndex === 0])"""
+
+
+def test_a_table_is_reached_by_the_tab_key_where_it_scrolls_and_only_there(server, browser):
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.goto(f"{server}/book/taking_apart.html")
+    for width in (390, 1280, 390):
+        tab.set_viewport_size({"width": width, "height": 844})
+        tab.wait_for_function(f"() => ({SCROLLS})().every(([wide, tab]) => wide === tab)")
+        scrolling = [wide for wide, _ in tab.evaluate(SCROLLS)]
+        assert scrolling and any(scrolling) == (width == 390)
+    tab.close()
+
+
 def test_no_page_is_wider_than_a_telephone(site, server, browser):
     tab = browser.new_page(viewport={"width": 390, "height": 844})
     for page in pages(site):

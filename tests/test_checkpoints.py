@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from nodule_lesson import training
+from nodule_lesson import checkpoints, training
 from nodule_lesson.checkpoints import Checkpoint
 from nodule_lesson.losses import multitask_loss
 from nodule_lesson.multitask import SLIM, DetectionGuidedNet
@@ -226,6 +226,25 @@ def test_damaged_files_are_refused(tmp_path):
         with pytest.raises(ValueError, match=r"one.safetensors is damaged, or no checkpoint"):
             train(path, steps=6)
         assert path.read_bytes() == damaged
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "one.safetensors"
+    train(path, steps=2)
+
+    def locked(*given):
+        raise PermissionError(f"Permission denied: {path}")
+
+    monkeypatch.setattr(checkpoints, "safe_open", locked)
+    with pytest.raises(PermissionError, match=str(path)):
+        train(path, steps=2)
+
+
+def test_slices_in_16_bits_can_be_told_apart():
+    images = torch.rand(4, 1, 8, 8).bfloat16()
+    has = torch.ones(4, dtype=torch.bool)
+    sums = [Batches(data, images, has).state_dict()["sha256"] for data in (images, -images)]
+    assert sums[0] != sums[1]
 
 
 def test_batches_without_a_state_cannot_be_checkpointed(tmp_path):

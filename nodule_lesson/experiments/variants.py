@@ -72,6 +72,11 @@ class _AroundSTD(nn.Module):
     def lambda2(self):
         return self.std.lambda2
 
+    def logits(self, u, c):
+        """In 32 bits at least, whatever the network computes in, as STDSigmoid."""
+        with torch.autocast(u.device.type, enabled=False):
+            return self.changed(u if u.dtype == torch.float64 else u.float(), c)
+
     def values(self, u):
         return (getattr(self.std, n).to(u) for n in ("sigma", "lambda1", "lambda2", "epsilon"))
 
@@ -85,34 +90,25 @@ class OtherPrior(_AroundSTD):
         super().__init__(std)
         self.prior, self.truth = prior, None
 
-    def logits(self, u, c):
+    def changed(self, u, c):
         if self.prior == "truth":
             return self.std.logits(u, self.truth.to(u))
         if self.prior == "shuffled":
             return self.std.logits(u, c[torch.randperm(len(c), device=c.device)])
         # STDSigmoid detaches its c; this is what it does, without that.
-        with torch.autocast(u.device.type, enabled=False):
-            u = _not_halved(u)
-            std, c = self.std, c.to(u)[:, None, None, None]
-            return _logits(u, *self.values(u), c, std.iterations, std.radius, std.gradient)
+        std, c = self.std, c.to(u)[:, None, None, None]
+        return _logits(u, *self.values(u), c, std.iterations, std.radius, std.gradient)
 
 
 class PrintedSTD(_AroundSTD):
     """Eq. (5) as the paper prints it, with x_t in the place of u."""
 
-    def logits(self, u, c):
-        with torch.autocast(u.device.type, enabled=False):
-            u = _not_halved(u)
-            sigma, lambda1, lambda2, epsilon = self.values(u)
-            c = c.detach().to(u)[:, None, None, None]
-            step = _step(torch.zeros_like(u), sigma, lambda1, lambda2, epsilon, c, None)
-            z = u
-            for _ in range(self.std.iterations):
-                x = torch.sigmoid(z)
-                z = x / epsilon + step(x)
-            return z
-
-
-def _not_halved(u):
-    """In 32 bits at least, as STDSigmoid computes."""
-    return u if u.dtype == torch.float64 else u.float()
+    def changed(self, u, c):
+        sigma, lambda1, lambda2, epsilon = self.values(u)
+        c = c.detach().to(u)[:, None, None, None]
+        step = _step(torch.zeros_like(u), sigma, lambda1, lambda2, epsilon, c, None)
+        z = u
+        for _ in range(self.std.iterations):
+            x = torch.sigmoid(z)
+            z = x / epsilon + step(x)
+        return z
