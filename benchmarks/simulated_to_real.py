@@ -2,9 +2,11 @@
 
 A small U-Net (0.4 M parameters, 64x64) is trained with the same number of steps on simulated
 slices alone; on simulated ones, then on a few real nodules; on the same few real nodules alone;
-on many real ones. All are scored on the slices of patients that no training saw, beside what a
-threshold reaches. No validation set and no early stop: the last weights are scored, each seed
-draws its own few nodules, its own simulated set and its own weights.
+on many real ones. And once more on simulated slices alone, four times as many and four times as
+long, since they cost no patient and the steps were few. All are scored on the slices of patients
+that no training saw, beside what a threshold reaches. No validation set and no early stop: the
+last weights are scored, each seed draws its own few nodules, its own simulated set and its own
+weights.
 
 The test patients are unseen by every training, but no score on them is a blind one. A network's
 errors on these very slices showed what the simulator lacked (fields of view that end inside a
@@ -53,6 +55,7 @@ JITTER = 4  # pixels: the random move of a training crop
 POSITIVES, NEGATIVES = 12, 4  # in a batch
 FEW, MANY, TEST_SHARE = 40, 400, 0.25  # nodules, nodules, share of the patients
 SIMULATED_SHARE = 2 / 3  # of the steps, where real slices follow simulated ones
+LONGER = 4  # times the simulated slices and the steps, in one condition
 WIDTHS = (16, 32, 48, 64, 64)
 TUNED, BLIND = "lidc_pretrain", "lidc_clinic"  # looked at while tuning; never looked at
 AGREEMENTS = ("dice_with_consensus", "mutual_dice")
@@ -212,6 +215,7 @@ CONDITIONS = {
     "simulated, few real": f"simulated slices, then {FEW} real nodules",
     "few real": f"the same {FEW} real nodules alone",
     "many real": f"{MANY} real nodules",
+    f"simulated, {LONGER} times": f"{LONGER} times as many simulated slices, steps as well",
 }
 
 
@@ -224,7 +228,7 @@ def split(real):
 
 
 def stages(condition, seed, pool, steps, simulated):
-    """What a condition is trained on: [(slices, steps), ...], `steps` in all."""
+    """What a condition is trained on: [(slices, steps), ...], `steps` in all but for the last."""
     order = np.random.default_rng(seed).permutation(np.unique(pool.nodules))[:MANY]
     many, few = (pool[np.isin(pool.nodules, order[:count])] for count in (MANY, FEW))
     first = round(SIMULATED_SHARE * steps)
@@ -233,6 +237,7 @@ def stages(condition, seed, pool, steps, simulated):
         "simulated, few real": lambda: [(simulated(), first), (few, steps - first)],
         "few real": lambda: [(few, steps)],
         "many real": lambda: [(many, steps)],
+        f"simulated, {LONGER} times": lambda: [(simulated(LONGER), LONGER * steps)],
     }[condition]()
 
 
@@ -246,7 +251,7 @@ def run(condition, seed, options):
         seed,
         pool,
         options.steps,
-        lambda: simulate(options.simulated, seed, cache=options.cache),
+        lambda times=1: simulate(times * options.simulated, seed, cache=options.cache),
     )
     ready = time.perf_counter()
     label = f"{condition}, seed {seed}"
