@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
-CONDITIONS = {"simulated", "simulated, few real", "few real", "many real"}
+LONGER = "simulated, 4 times"  # as many slices, as many steps
+CONDITIONS = {"simulated", "simulated, few real", "few real", "many real", LONGER}
 FLOORS = {"threshold", "threshold, central part"}
 
 
@@ -50,7 +51,8 @@ def check_table(result):
         mine = [run for run in runs if run["condition"] == row["condition"]]
         if row["condition"] in CONDITIONS:  # matched steps, every seed once
             assert sorted(run["seed"] for run in mine) == sorted(result["setting"]["seed"])
-            assert {run["steps"] for run in mine} == {result["setting"]["steps"]}
+            times = 4 if row["condition"] == LONGER else 1
+            assert {run["steps"] for run in mine} == {times * result["setting"]["steps"]}
             used = simulator if row["condition"].startswith("simulated") else None
             assert {run["simulator_sha256"] for run in mine} == {used}
         check_row(row, mine, result["data"])
