@@ -17,7 +17,7 @@ import multiprocessing
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -351,6 +351,8 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
     try:
         scan = Scan.open(path)
         if outlines == "lidc":
+            # A .mhd file does not say whose scan it is, and a patient may have two.
+            scan = replace(scan, patient=_lidc(database).scan(scan.series).patient)
             nodules, obstacles, unused = outlined_in_lidc(scan, database)
         else:
             nodules, obstacles, unused = outlined_in_volumes(scan, folder)
