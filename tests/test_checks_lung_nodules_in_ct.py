@@ -29,6 +29,10 @@ WINDOWS = {
     "not between 0 and 255": lambda hu, c, w: (
         np.clip((hu - (c - w / 2)) / w, 0, 1) * 255
     ).round(),
+    "divide by the whole width": lambda hu, c, w: np.clip((hu - (c - w / 2)) / (w / 2), 0, 1),
+    "cut it at 1, too": lambda hu, c, w: np.maximum(0, (hu - (c - w / 2)) / w),
+    "cut it at 0, too": lambda hu, c, w: np.minimum(1, (hu - (c - w / 2)) / w),
+    "0 and 255.": lambda hu, c, w: (255 * np.clip((hu - (c - w / 2)) / w, 0, 1)).astype(np.uint8),
     "these are still HU": lambda hu, c, w: np.clip(hu, c - w / 2, c + w / 2),
     "this is Eq. (6)": lambda hu, c, w: normalise(hu),
     "integers": lambda hu, c, w: np.clip((hu - (c - w / 2)) / w, 0, 1).astype(int),
@@ -73,6 +77,8 @@ CONSENSUS = {
     "the intersection": lambda bits, readers: bits == 2**readers - 1,
     "a tie of two": lambda bits, readers: count(bits) > readers / 2,
     "half of 3 is 1.5": lambda bits, readers: count(bits) >= readers // 2,
+    "of five two are less": lambda bits, readers: count(bits) >= round(readers / 2),
+    "less than half": lambda bits, readers: count(bits) >= 2,
     "not their count": lambda bits, readers: bits >= readers / 2,
     "these are the votes": lambda bits, readers: count(bits),
     "the share of the readers": lambda bits, readers: count(bits) / readers,
@@ -96,6 +102,15 @@ def pooled(masks):
 
 MUTUAL = {
     "compared with itself": lambda m: np.mean([dice(a, b) for a in m for b in m]),
+    "a Dice of 1 for nothing": lambda m: np.mean(
+        [dice(m[i], m[j]) for i in range(len(m)) for j in range(i + 1)]
+    ),
+    "the number of pairs": lambda m: (
+        sum(dice(a, b) for a, b in itertools.combinations(m, 2)) / len(m)
+    ),
+    "consensus of the others": lambda m: np.mean(
+        [dice(m[i], np.delete(m, i, 0).mean(0) >= 0.5) for i in range(len(m))]
+    ),
     "half of it": over_pairs(lambda a, b: (a & b).sum() / (a.sum() + b.sum())),
     "sum over the pairs": lambda m: sum(dice(a, b) for a, b in itertools.combinations(m, 2)),
     "this is IoU": over_pairs(lambda a, b: (a & b).sum() / (a | b).sum()),

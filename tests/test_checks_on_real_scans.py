@@ -47,11 +47,20 @@ def drawn(shape, points, swapped=False):
     return mask[: shape[0], : shape[1]]
 
 
+def whole_rows(filled, points, hole, hole_points):
+    mask = filled & ~hole
+    mask[points] = False
+    mask[hole_points] = False
+    return mask
+
+
 # Written out one by one, as a reader would write them: the checker's own code is not used.
 WRONG_INDICES = {
     "direction is ignored: that holds": lambda w, o, s, d: (w - o) / s,
     "abs() hides it": lambda w, o, s, d: abs(w - o) / s,
     "wrong way round: its columns": lambda w, o, s, d: d @ (w - o) / s,
+    "only the diagonal": lambda w, o, s, d: np.diag(d) * (w - o) / s,
+    "is written @": lambda w, o, s, d: d.T * (w - o) / s,
     "so turn first": lambda w, o, s, d: d.T @ ((w - o) / s),
     "too early, and the direction": lambda w, o, s, d: d @ ((w - o) / s),
     "order of the axes": lambda w, o, s, d: (d.T @ (w - o) / s)[::-1],
@@ -61,6 +70,7 @@ WRONG_INDICES = {
     "multiplied by the spacing": lambda w, o, s, d: d.T @ (w - o) * s,
     "sign is off": lambda w, o, s, d: d.T @ (o - w) / s,
     "rounded": lambda w, o, s, d: np.round(d.T @ (w - o) / s),
+    "leave the fractions": lambda w, o, s, d: (d.T @ (w - o) / s).astype(int),
 }
 WRONG_NODULES = {
     "inclusion's outline is still there": lambda f, p, h, q: f & ~h & ~drawn(f.shape, q),
@@ -72,6 +82,9 @@ WRONG_NODULES = {
         f & ~drawn(f.shape, p) & ~(h & ~drawn(f.shape, q))
     ),
     "both outlines": lambda f, p, h, q: f & ~h,
+    "its inside is not": lambda f, p, h, q: f & ~drawn(f.shape, p) & ~drawn(f.shape, q),
+    "nothing is taken away": lambda f, p, h, q: f,
+    "whole rows": whole_rows,
     "exclusion is missing": lambda f, p, h, q: f & ~drawn(f.shape, p),
     "[row, column]": lambda f, p, h, q: (
         f & ~drawn(f.shape, p, True) & ~h & ~drawn(f.shape, q, True)
@@ -97,6 +110,16 @@ def first_names(patients, part, generator):
     return np.isin(patients, names[: round(part * len(names))])
 
 
+def with_repeats(patients, part, generator):
+    names = np.unique(patients)
+    return np.isin(patients, generator.choice(names, round(part * len(names))))
+
+
+def from_the_slices(patients, part, generator):
+    count = round(part * len(set(patients)))
+    return np.isin(patients, generator.choice(patients, count, replace=False))
+
+
 WRONG_SPLITS = {
     "these are row numbers": some_rows,
     "for each slice.": lambda p, part, g: right_split(p, part, g).astype(float),
@@ -106,6 +129,8 @@ WRONG_SPLITS = {
     "it leaks": one_each,
     "that is the training part": lambda p, part, g: ~right_split(p, part, g),
     "another number of patients": lambda p, part, g: right_split(p, 2 * part, g),
+    "each drawn once": with_repeats,
+    "drawn once": from_the_slices,
     "the same generator": lambda p, part, g: right_split(p, part, np.random.default_rng()),
     "every generator": first_names,
 }

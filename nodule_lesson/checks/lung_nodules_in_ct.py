@@ -48,9 +48,16 @@ def window(function):
          np.clip((hu - level + width) / width, 0, 1)),
         ("the width goes from end to end: half of it lies on each side of the level.",
          np.clip((hu - level + width) / (2 * width), 0, 1)),
+        ("the lower end is right; divide by the whole width, so that the upper end gets 1.",
+         np.clip((hu - low) / (width / 2), 0, 1)),
+        ("black is right, but above the window the grey goes on: cut it at 1, too.",
+         np.maximum(plain, 0)),
+        ("white is right, but below the window the grey goes on: cut it at 0, too.",
+         np.minimum(plain, 1)),
         ("black and white are exchanged.", 1 - right),
         ("between 0 and 1 is wanted, not between 0 and 255.", 255 * right),
         ("between 0 and 1 is wanted, not between 0 and 255.", np.round(255 * right)),
+        ("between 0 and 1 is wanted, not between 0 and 255.", np.floor(255 * right)),
         ("these are still HU, cut at the ends of the window; they have to become 0 to 1.",
          np.clip(hu, low, low + width)),
         ("this is Eq. (6): level and width do not occur.", full),
@@ -115,29 +122,33 @@ def eq6(function):
 def consensus(function):
     """function(bits, readers) -> the mask of the pixels that at least half of the readers drew.
 
-    bits: (H, W) uint8, bit r is set where reader r drew. The checker asks for 4 and for 3 readers.
+    bits: (H, W) uint8, bit r is set where reader r drew. The checker asks for 4, 3 and 5 readers.
     """
-    for readers in (4, 3):
+    for readers in (4, 3, 5):  # after four: mistakes that four readers do not show
         bits = np.random.default_rng(readers).integers(0, 2**readers, (8, 11)).astype(np.uint8)
         votes = np.unpackbits(bits[..., None], axis=-1).sum(-1, dtype=int)
         answer = function(bits.copy(), readers)
         wrong = [
             ("this is the union: one reader is enough for it.", votes > 0),
             ("this is the intersection: all have to agree.", votes == readers),
-            ("more than half: a tie of two against two counts as well.", 2 * votes > readers),
+            ("this asks for more than half: a tie of two against two counts as well.",
+             2 * votes > readers),
             ("this compares the number that the bits make, not their count.",
              bits >= readers / 2),
             ("these are the votes, not the mask.", votes),
             ("this is the share of the readers, not the mask.", votes / readers),
             ("this is what a minority drew: the mask is its opposite.", 2 * votes < readers),
         ]  # fmt: skip
-        if readers == 3:  # right for four
+        if readers == 3:
             hint = "with three readers one is not enough: half of 3 is 1.5, which floors to 1."
             wrong.insert(0, (hint, votes >= 1))
+        if readers == 5:
+            hint = "right for three and four readers, but of five two are less than half."
+            wrong.insert(0, (hint, votes >= 2))
         right = 2 * votes >= readers
-        if readers == 3 or not _is(answer, right):
+        if readers == 5 or not _is(answer, right):
             return verdict(answer, right, wrong)
-    raise AssertionError("three readers end the loop")
+    raise AssertionError("five readers end the loop")
 
 
 def mutual_dice(function):
@@ -163,9 +174,12 @@ def mutual_dice(function):
     wrong = [
         ("each mask is compared with itself, too: a Dice of 1 for nothing.",
          (12 * right + 4) / 16),
+        ("each mask is compared with itself, too: a Dice of 1 for nothing.",
+         (6 * right + 4) / 10),
         ("this is half of it: Dice is twice the intersection over the sum of the areas.",
          right / 2),
         ("this is the sum over the pairs; the mean is wanted.", right * 6),
+        ("divide by the number of pairs: four readers make six.", right * 6 / 4),
         ("this is IoU: intersection over union.",
          mean(lambda a, b: (a & b).sum() / (a | b).sum())),
         ("this is 2 |A and B| / |A or B|: Dice has the sum of the two areas below.",
@@ -174,6 +188,8 @@ def mutual_dice(function):
          2 * both / total),
         ("this compares each reader with the consensus, which the reader has helped to make.",
          np.mean([dice(m, 2 * union >= 4) for m in masks])),
+        ("this compares each reader with the consensus of the others; all pairs are wanted.",
+         np.mean([dice(m, 2 * (union - m) >= 3) for m in masks])),
         ("these are neighbours in the list only; all pairs are wanted.",
          np.mean([dice(masks[i], masks[i + 1]) for i in range(3)])),
         ("this compares the first reader with the others; all pairs are wanted.",

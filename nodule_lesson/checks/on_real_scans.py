@@ -36,6 +36,15 @@ def voxel_of_point(to_index):
             direction @ offset / spacing,
         ),
         (
+            "only the diagonal of the direction is used: that holds for mirrored axes, not for "
+            "turned ones.",
+            np.diag(direction) * offset / spacing,
+        ),
+        (
+            "* multiplies number by number; the product of a matrix and a vector is written @.",
+            direction.T * offset / spacing,
+        ),
+        (
             "divided by the spacing too early: spacing belongs to the scan's axes, so turn first.",
             direction.T @ (offset / spacing),
         ),
@@ -62,7 +71,10 @@ def voxel_of_point(to_index):
             direction.T @ offset * spacing,
         ),
         ("the sign is off: world - origin.", -right),
-        ("this is rounded; leave the fractions.", np.rint(right)),
+        *(
+            ("this is rounded; leave the fractions.", rounded(right))
+            for rounded in (np.rint, np.floor, np.trunc)
+        ),
     ]
     return verdict(answer, right, wrong)
 
@@ -88,6 +100,8 @@ def nodule_of_outlines(nodule):
     without = filled & ~edge
     right = without & ~hole & ~hole_edge
     swapped, hole_swapped = edge.T, hole_edge.T
+    whole_rows = filled & ~hole
+    whole_rows[[*points, *hole_points]] = False
     wrong = [
         (
             "the inclusion's outline is still there: it is the first pixel outside.",
@@ -107,6 +121,12 @@ def nodule_of_outlines(nodule):
         ),
         ("both outlines are left in.", filled & ~hole),
         ("the exclusion is missing: there is a hole to take away.", without),
+        ("the exclusion's outline is gone, its inside is not.", without & ~hole_edge),
+        ("nothing is taken away yet, neither outlines nor hole.", filled),
+        (
+            "mask[points] takes whole rows: index with two arrays, mask[rows, columns].",
+            whole_rows,
+        ),
         (
             "points are (column, row), and arrays are indexed [row, column].",
             filled & ~swapped & ~hole & ~hole_swapped,
@@ -133,7 +153,9 @@ def patient_split(split):
     """
     numbers = np.random.default_rng(20157).permutation(np.repeat(np.arange(30), 4 + np.arange(30)))
     patients = np.array([f"luna-{number:04}" for number in numbers])
-    answers = [split(patients.copy(), 0.2, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    # Many seeds: names drawn with repeats, or drawn from the slices, are six only by chance.
+    seeds = (0, *range(20))
+    answers = [split(patients.copy(), 0.2, np.random.default_rng(seed)) for seed in seeds]
     return verdict(_judged(answers, patients), 0.0, _SPLIT_HINTS)
 
 
@@ -147,7 +169,11 @@ _SPLIT_HINTS = [
         5.0,
     ),
     ("that is the training part: True is wanted for the test part.", 6.0),
-    ("another number of patients is tested than the part asked for: 6 of 30 here.", 7.0),
+    (
+        "another number of patients is tested than the part asked for, which is 6 of 30, each "
+        "drawn once.",
+        7.0,
+    ),
     ("the same generator should give the same split: use no other source of chance.", 8.0),
     ("every generator gives the same split: draw the patients with it.", 9.0),
 ]
@@ -158,18 +184,21 @@ def _judged(answers, patients):
     if answers[0] is None:
         return None
     tests = [np.asarray(answer) for answer in answers]
-    test, again, other = tests
+    test, again, *others = tests
     if test.dtype.kind in "iu" and test.ndim == 1 and len(test) < len(patients):
         return 1.0
     if any(one.dtype != bool or one.shape != patients.shape for one in tests):
         return 2.0
     if not test.any() or test.all():
         return 3.0 if not test.any() else 4.0
-    names, count = np.unique(patients), len(set(patients[test]))
-    if set(patients[test]) & set(patients[~test]):
+    if any(set(patients[one]) & set(patients[~one]) for one in tests):
         return 5.0
-    if count != len(names) // 5:
-        return 6.0 if count == len(names) - len(names) // 5 else 7.0
+    patients_in_all = len(set(patients))
+    wanted = patients_in_all // 5
+    for one in tests:
+        count = len(set(patients[one]))
+        if count != wanted:
+            return 6.0 if count == patients_in_all - wanted else 7.0
     if (test != again).any():
         return 8.0
-    return 9.0 if (test == other).all() else 0.0
+    return 9.0 if all((test == other).all() for other in others) else 0.0
