@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,6 +103,19 @@ def there(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix not in (".lock", ".json")
     }
+
+
+def test_a_first_run_says_what_the_chapter_shows(zenodo, tmp_path, monkeypatch, capsys):
+    chapter = SCRIPT.parents[1] / "book" / "on_real_scans.md"
+    shown = re.search(r"```text\n(LUNA16.*?)```", chapter.read_text(encoding="utf-8"), re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    assert run("--subsets", "0,1") == 0
+    said = capsys.readouterr().out.splitlines()
+    for line, found in zip(shown.splitlines(), said, strict=True):
+        # The stand-in's zips are small.
+        pattern = re.sub(r"137 kB|\.\.\. GB", "SIZE", line)
+        pattern = re.escape(pattern).replace("SIZE", r"[\d.]+ \w+").replace(r"\.\.\.", ".*")
+        assert re.fullmatch(re.sub(r"(\\ )+", r"\\s+", pattern), found), (line, found)
 
 
 def test_two_subsets_of_two_records(zenodo, tmp_path, capsys):

@@ -33,9 +33,9 @@ BINS = np.arange(-1048, 1225, 32)
 CAPTION = (
     "<strong>Live.</strong> Left, a simulated crop with the readers' consensus (red) as the "
     "display shows it: black is 0, white is 1. Right, its histogram; upright lines mark the "
-    "values that become 0 and 1. Level and width move them in the display "
-    f"“{WINDOW}” alone: Eq. (6) takes both from the pixels, of this slice or of all of the data "
-    "set. Lung is everything below −500 HU outside the outline."
+    "values that become 0 and 1, where the axis reaches them. Level and width move them in the "
+    f"display “{WINDOW}” alone: Eq. (6) takes both from the pixels, of this slice or of all of "
+    "the data set. Lung is everything below −500 HU outside the outline."
 )
 ALT = (
     "A grey crop of lung with an outlined nodule, beside two histograms over Hounsfield units: "
