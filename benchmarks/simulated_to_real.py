@@ -2,11 +2,10 @@
 
 A small U-Net (0.4 M parameters, 64x64) is trained with the same number of steps on simulated
 slices alone; on simulated ones, then on a few real nodules; on the same few real nodules alone;
-on many real ones. And once more on simulated slices alone, four times as many and four times as
-long, since they cost no patient and the steps were few. All are scored on the slices of patients
-that no training saw, beside what a threshold reaches. No validation set and no early stop: the
-last weights are scored, each seed draws its own few nodules, its own simulated set and its own
-weights.
+on many real ones. Then all but the second again, four times as long, the simulated slices being
+four times as many, since they cost no patient. All are scored on the slices of patients that no
+training saw, beside what a threshold reaches. No validation set and no early stop: the last
+weights are scored, each seed draws its own few nodules, its own simulated set and its own weights.
 
 The test patients are unseen by every training, but no score on them is a blind one. A network's
 errors on these very slices showed what the simulator lacked (fields of view that end inside a
@@ -55,7 +54,7 @@ JITTER = 4  # pixels: the random move of a training crop
 POSITIVES, NEGATIVES = 12, 4  # in a batch
 FEW, MANY, TEST_SHARE = 40, 400, 0.25  # nodules, nodules, share of the patients
 SIMULATED_SHARE = 2 / 3  # of the steps, where real slices follow simulated ones
-LONGER = 4  # times the simulated slices and the steps, in one condition
+LONGER = 4  # times the steps, and the simulated slices, in the conditions that end with "4 times"
 WIDTHS = (16, 32, 48, 64, 64)
 TUNED, BLIND = "lidc_pretrain", "lidc_clinic"  # looked at while tuning; never looked at
 AGREEMENTS = ("dice_with_consensus", "mutual_dice")
@@ -215,7 +214,9 @@ CONDITIONS = {
     "simulated, few real": f"simulated slices, then {FEW} real nodules",
     "few real": f"the same {FEW} real nodules alone",
     "many real": f"{MANY} real nodules",
-    f"simulated, {LONGER} times": f"{LONGER} times as many simulated slices, steps as well",
+    f"simulated, {LONGER} times": f"{LONGER} times as many simulated slices and steps",
+    f"few real, {LONGER} times": f"the {FEW} real nodules alone, {LONGER} times the steps",
+    f"many real, {LONGER} times": f"{MANY} real nodules, {LONGER} times the steps",
 }
 
 
@@ -228,7 +229,7 @@ def split(real):
 
 
 def stages(condition, seed, pool, steps, simulated):
-    """What a condition is trained on: [(slices, steps), ...], `steps` in all but for the last."""
+    """What a condition is trained on: [(slices, steps), ...], `steps` or 4 times that in all."""
     order = np.random.default_rng(seed).permutation(np.unique(pool.nodules))[:MANY]
     many, few = (pool[np.isin(pool.nodules, order[:count])] for count in (MANY, FEW))
     first = round(SIMULATED_SHARE * steps)
@@ -238,6 +239,8 @@ def stages(condition, seed, pool, steps, simulated):
         "few real": lambda: [(few, steps)],
         "many real": lambda: [(many, steps)],
         f"simulated, {LONGER} times": lambda: [(simulated(LONGER), LONGER * steps)],
+        f"few real, {LONGER} times": lambda: [(few, LONGER * steps)],
+        f"many real, {LONGER} times": lambda: [(many, LONGER * steps)],
     }[condition]()
 
 

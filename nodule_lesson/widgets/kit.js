@@ -91,7 +91,7 @@ class Interface {
     const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
     const input = element("input", { type: "range", min: minimum, max: maximum, step });
     const output = element("output", {});
-    const show = () => (output.textContent = Number(input.value).toFixed(digits));
+    const show = () => (output.textContent = Number(input.value).toFixed(digits).replace("-", "−"));
     this.row(spec, input, output);
     input.addEventListener("input", show);
     const control = {
