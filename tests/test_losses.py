@@ -80,7 +80,8 @@ def an_output(seed=0, spread=3.0, classifier=True, n=4):
     mask = torch.rand(n, 1, 6, 5, generator=generator) < 0.3
     has_nodule = torch.arange(n) % 2
     parts = (torch.sigmoid(nodule), nodule) if classifier else (None, None)
-    return Output(torch.sigmoid(logits), logits, logits, *parts), mask, has_nodule
+    u = torch.full_like(logits, float("nan"))  # the map before STD has no say in the loss
+    return Output(torch.sigmoid(logits), logits, u, *parts), mask, has_nodule
 
 
 @pytest.mark.parametrize("lambda1, lambda2", [(1, 1), (0.3, 2.5), (0, 0)])
