@@ -52,7 +52,7 @@ def trace(model, side=128):
     for them, such as "S2" and "combination.S2"; the image is "image". Shapes alone are computed.
     """
     std = model.std
-    model = copy.deepcopy(model).to("meta").eval()
+    model = copy.deepcopy(model).to("meta", torch.float32).eval()
     model.std = None  # no module is called for it, but its method: added below
     names = {module: name for name, module in model.named_children() if name != "combination"}
     names |= {block: f"combination.{stage}" for stage, block in model.combination.items()}

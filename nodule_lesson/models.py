@@ -1,6 +1,6 @@
 """Every network of the lesson by name, what it is made of, and the trained ones that ship with it.
 
-from nodule_lesson import build_model
+from nodule_lesson import build_model, load_pretrained
 model = build_model("proposed")                  # the paper's network, 90 million parameters
 model = load_pretrained("slim")                  # a small one that has learned, 0.7 million
 """
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from nodule_lesson.baselines import DeepLabV3Plus, ResUNet, ResUNetPlusPlus, UNet
 from nodule_lesson.multitask import DetectionGuidedNet
+from nodule_lesson.std import STDSigmoid
 
 _WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = ("slim", "slim-plain", "slim-real", "slim-real-plain")
@@ -88,51 +89,79 @@ class Summary:
 def summary(model, side=128):
     """What each block of a model gives, holds and costs for one image of side x side: a `Summary`.
 
-    Blocks are the model's direct submodules under their own names, "S2 + C1" the combination of
-    those two. Multiply-adds are those of convolutions, linear layers and STD's Gaussian; what
-    normalisation, ReLU and additions take is not counted. Nothing is computed: shapes alone travel
-    through a copy of the model.
+    Blocks are the model's direct submodules under their own names, and what a list or dictionary
+    of them holds; "S2 + C1" is the combination of those two. A network of your own will do, with
+    `STDSigmoid` in it or without. Multiply-adds are those of convolutions, linear layers and STD's
+    Gaussian; what normalisation, ReLU and additions take is not counted. Nothing is computed:
+    shapes alone travel through a copy of the model. Raises TypeError for what is not a module.
     """
-    model = copy.deepcopy(model).to("meta").eval()
-    std = getattr(model, "std", None)
-    if std is not None:
-        model.std = None  # it refuses "meta"; its row is known without running it
-    rows, counts = {}, {}
-    combination = getattr(model, "combination", {})
-    names = {module: name for name, module in model.named_children()}
-    for stage, module in combination.items():
-        number = int(stage[1]) - (0 if model.upsampled else 1)
-        names[module] = f"{stage} + C{number}"
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, found {type(model).__name__}.")
+    model = copy.deepcopy(model).to("meta", torch.float32).eval()
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, STDSigmoid):
+                setattr(parent, name, _InPlaceOfSTD(child))
+    names = _blocks(model)
     owners = {part: block for block in names for part in block.modules()}
-    owners |= {part: block for block in combination.values() for part in block.modules()}
+    rows, counts = {}, {}
 
     def count(module, inputs, output):
+        uses = 0
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             # Each weight is used once for each place of the output (transposed: of the input).
             shape = inputs[0].shape if isinstance(module, nn.ConvTranspose2d) else output.shape
-            places = shape[-2:].numel() if len(shape) == 4 else 1
-            block = owners[module]
-            counts[block] = counts.get(block, 0) + module.weight.numel() * places
+            uses = module.weight.numel() * (shape[-2:].numel() if len(shape) == 4 else 1)
+        if isinstance(module, _InPlaceOfSTD):
+            # Each step multiplies by one matrix from the left, and by one from the right.
+            uses = module.std.iterations * output.numel() * sum(output.shape[-2:])
+        if module in owners:
+            counts[owners[module]] = counts.get(owners[module], 0) + uses
         if module in names:
-            rows[module] = tuple(output.shape[1:])
+            rows[module] = tuple((output[0] if isinstance(output, tuple) else output).shape[1:])
 
     for module in model.modules():
         module.register_forward_hook(count)
     with torch.no_grad():
         model(torch.empty(1, 1, side, side, device="meta"))
-    if std is not None:
-        names[std], rows[std] = "std", (1, side, side)
-        counts[std] = std.iterations * side * side * 2 * side
     rows = tuple(
         Row(
             names[block],
             shape,
             sum(p.numel() for p in block.parameters()),
-            counts.get(block, 0),
+            counts[block],
         )
         for block, shape in rows.items()
     )
-    return Summary(rows, sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
+    return Summary(rows, sum(p.numel() for p in model.parameters()), sum(counts.values()))
+
+
+class _InPlaceOfSTD(nn.Module):
+    """What stands in the layer's place where there are shapes alone: it asks for no numbers."""
+
+    def __init__(self, std):
+        super().__init__()
+        self.std = std
+
+    def forward(self, u, c=None):
+        return u
+
+    def logits(self, u, c=None):
+        return self(u, c)
+
+
+def _blocks(model):
+    """The blocks of a model, each with its name in the summary."""
+    names = {}
+    for name, child in model.named_children():
+        if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            names |= {part: f"{name}.{key}" for key, part in child.named_children()}
+        else:
+            names[child] = name
+    if isinstance(model, DetectionGuidedNet):
+        for stage, block in model.combination.items():
+            names[block] = f"{stage} + C{int(stage[1]) - (not model.upsampled)}"
+    return names
 
 
 # --- what ships with the package -----------------------------------------------------------------
@@ -149,11 +178,12 @@ def load_pretrained(name="slim"):
     """
     card = model_card(name)
     path = _WEIGHTS / f"{name}.safetensors"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise ValueError(f"The weights {path.name} are damaged: install the package again.")
     model = DetectionGuidedNet(**card["model"])
     # Convolutions are stored in half precision, and computed with in single.
-    model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    model.load_state_dict({key: value.float() for key, value in load(data).items()})
     return model.eval()
 
 
@@ -164,5 +194,5 @@ def model_card(name="slim"):
 
 
 def _check_name(name, names):
-    if name not in names:
+    if name not in tuple(names):
         raise ValueError(f"name must be one of {', '.join(names)}; found {name!r}.")

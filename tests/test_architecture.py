@@ -12,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
 from nodule_lesson import plots
-from nodule_lesson.architecture import COMBINATIONS, draw_architecture
+from nodule_lesson.architecture import COMBINATIONS, draw_architecture, trace
 from nodule_lesson.multitask import SLIM, STAGES, DetectionGuidedNet
 
 KINDS = {
@@ -208,6 +208,7 @@ def test_the_model_is_left_as_it_was():
     assert model.training and model.std is not None
     assert not any(part._forward_hooks for part in model.modules())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert trace(model.double()) == trace(model.float())
 
 
 def test_every_kind_of_combination_has_a_word():

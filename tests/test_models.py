@@ -13,6 +13,7 @@ from torch import nn
 
 import nodule_lesson
 from nodule_lesson import models
+from nodule_lesson.blocks import CombinationBlock
 from nodule_lesson.demo import open_demo
 from nodule_lesson.models import (
     MODELS,
@@ -23,6 +24,7 @@ from nodule_lesson.models import (
     summary,
 )
 from nodule_lesson.multitask import SLIM, DetectionGuidedNet, Output
+from nodule_lesson.std import STDSigmoid
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
@@ -73,9 +75,10 @@ def test_names_are_those_of_the_tables():
     ],
 )
 def test_an_unknown_name_is_told_the_names(call, names):
-    with pytest.raises(ValueError, match="unett") as caught:
-        call("unett")
-    assert all(name in str(caught.value) for name in names)
+    for wrong in ("unett", ["unet"], None):
+        with pytest.raises(ValueError, match=re.escape(f"found {wrong!r}")) as caught:
+            call(wrong)
+        assert all(name in str(caught.value) for name in names)
 
 
 # --- the summary ---------------------------------------------------------------------------------
@@ -145,6 +148,7 @@ def test_a_summary_has_the_papers_names_and_leaves_the_model_alone():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert f"{table.parameters:,}" in repr(table) and "S5 + C4" in repr(table)
     assert table._repr_markdown_().count("\n") == len(table.rows) + 2
+    assert summary(model.half(), 64) == table
     upsampled = summary(DetectionGuidedNet(**SLIM, combine="upsampled"), 64)
     assert "S5 + C5" in [row.name for row in upsampled.rows]
 
@@ -159,6 +163,65 @@ def test_a_transposed_convolution_counts_its_input():
             return self.up(x)
 
     assert summary(Small(), 16).multiply_adds == 16 * 16 * 3 * 2 * 2
+
+
+class Own(nn.Module):
+    """What a reader may build: the lesson's blocks in lists, under names of her own."""
+
+    def __init__(self, named="std"):
+        super().__init__()
+        self.features = nn.ModuleList([nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(1, 4, 1)])
+        self.combination = CombinationBlock(8, 4)
+        self.end = nn.ModuleDict({"last": nn.Conv2d(8, 1, 1)})
+        self.scale = nn.Parameter(torch.ones(()))
+        setattr(self, named, STDSigmoid(iterations=3))
+        self.named = named
+
+    def forward(self, image):
+        s, c = (feature(image) for feature in self.features)
+        u = self.scale * self.end["last"](self.combination(s, c))
+        layer = getattr(self, self.named)
+        return layer(u) if self.named == "std" else layer.logits(u)
+
+
+@pytest.mark.parametrize("named", ["std", "head"])  # called as a module, or for its logits
+def test_a_summary_of_a_network_of_ones_own(named):
+    model = Own(named)
+    table = summary(model, 16)
+    block = 4 * 4 + 12 * 8 + 9 * 8 + 8 * 8
+    expected = {
+        "features.0": ((8, 16, 16), 80, 72 * 256),
+        "features.1": ((4, 16, 16), 8, 4 * 256),
+        "combination": ((8, 16, 16), block, block * 256),
+        "end.last": ((1, 16, 16), 9, 8 * 256),
+        named: ((1, 16, 16), 2, 3 * 2 * 16**3),
+    }
+    assert {row.name: row[1:] for row in table.rows} == expected
+    # The lone parameter is in the whole, though in no block.
+    assert table.parameters == sum(p.numel() for p in model.parameters())
+    assert table.parameters == sum(row.parameters for row in table.rows) + 1
+    assert table.multiply_adds == sum(row.multiply_adds for row in table.rows)
+    assert isinstance(getattr(model, named), STDSigmoid)
+
+
+def test_a_summary_of_a_network_around_a_network():
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = DetectionGuidedNet(**SLIM)
+
+        def forward(self, image):
+            return self.inner(image)
+
+    (row,), whole = summary(Around(), 64).rows, summary(DetectionGuidedNet(**SLIM), 64)
+    assert row == ("inner", (1, 64, 64), whole.parameters, whole.multiply_adds)
+
+
+@pytest.mark.parametrize("model", [None, "slim", DetectionGuidedNet])
+def test_a_summary_of_no_network_is_refused(model):
+    said = f"^model must be a torch.nn.Module, found {type(model).__name__}.$"
+    with pytest.raises(TypeError, match=said):
+        summary(model)
 
 
 # --- what ships ---------------------------------------------------------------------------------
