@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from nodule_lesson.blocks import BRC, ResidualUnit, conv3x3, resnet_stages, scaled
-from nodule_lesson.multitask import DecoderStage, Output, check_image, check_width
+from nodule_lesson.multitask import DecoderStage, Output, check_image, check_type, check_width
 
 
 class _Segmenter(nn.Module):
     """What the four share: the check of the image, and a plain sigmoid at the end.
 
-    A subclass has `logits`, (N, 1, H, W) -> u (N, 1, H, W).
+    A subclass has `logits`, (N, 1, H, W) -> u (N, 1, H, W), and `last`, a convolution.
     """
 
     def __init__(self, width):
@@ -34,6 +34,7 @@ class _Segmenter(nn.Module):
 
     def forward(self, image):
         check_image(image)
+        check_type(image, self.last.weight)
         u = self.logits(image)
         u = u if u.dtype == torch.float64 else u.float()
         return Output(torch.sigmoid(u), u, u)

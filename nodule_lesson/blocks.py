@@ -4,6 +4,9 @@ All take and give (N, channels, H, W). What the paper, arXiv 2410.20154, says of
 followed to the letter; what it leaves open is an argument.
 """
 
+from collections.abc import Sequence
+from numbers import Integral
+
 import torch
 from torch import nn
 
@@ -72,11 +75,14 @@ class ASPP(nn.Module):
     (N, inputs, H, W) -> (N, outputs, H, W). Each branch is convolution, batch normalisation, ReLU;
     their outputs, one beside the other, go through a 1x1 convolution, normalisation and ReLU. The
     rates 1, 5, 10, 15 are the paper's. What it leaves open: the branches have `outputs` channels,
-    are dense (separable=True: depthwise separable) and none of them is a global mean.
+    are dense (separable=True: depthwise separable) and none of them is a global mean. Raises
+    ValueError for rates that are not integers of at least 1, one or more.
     """
 
     def __init__(self, inputs, outputs, rates=(1, 5, 10, 15), separable=False):
         super().__init__()
+        if not _all_counts(rates) or len(rates) == 0:
+            raise ValueError(f"rates must be one or more integers of at least 1, found {rates!r}.")
         self.branches = nn.ModuleList(
             nn.Sequential(
                 conv3x3(inputs, outputs, dilation=rate, separable=separable),
@@ -206,6 +212,12 @@ def scaled(channels, width):
     return max(16, round(channels * width / 64))
 
 
+def _all_counts(values):
+    """Whether this is a sequence of integers of at least 1."""
+    whole = isinstance(values, Sequence) and all(isinstance(n, Integral) for n in values)
+    return whole and all(n >= 1 for n in values)
+
+
 def resnet_stages(width=64, blocks=(3, 4, 6, 3), dilated=False):
     """C1 .. C5 of a ResNet for one channel, a list of modules; blocks=(3, 4, 6, 3) is ResNet-50.
 
@@ -215,7 +227,7 @@ def resnet_stages(width=64, blocks=(3, 4, 6, 3), dilated=False):
     every second row and column it gives the same numbers (Chen et al. 2017). Raises ValueError for
     blocks that are not four counts.
     """
-    if len(blocks) != 4 or min(blocks) < 1:
+    if not _all_counts(blocks) or len(blocks) != 4:
         raise ValueError(f"blocks must be four counts of at least 1, found {blocks!r}.")
     channels = scaled(64, width)
     first = nn.Sequential(

@@ -54,11 +54,19 @@ def check_image(image):
     if not torch.is_tensor(image) or not image.is_floating_point():
         found = image.dtype if torch.is_tensor(image) else type(image).__name__
         raise TypeError(f"image must be a floating-point tensor, found {found}.")
-    if image.ndim != 4 or image.shape[1] != 1 or len(image) == 0:
+    if image.ndim != 4 or image.shape[1] != 1 or image.shape[0] == 0:
         raise ValueError(f"image must have the shape (N, 1, H, W), found {tuple(image.shape)}.")
     if any(side == 0 or side % 16 for side in image.shape[-2:]):
         height, width = image.shape[-2:]
         raise ValueError(f"the sides of an image must be multiples of 16, found {height}x{width}.")
+
+
+def check_type(image, weight):
+    """Raise TypeError for an image of another type than the weights, unless autocast converts."""
+    if image.dtype != weight.dtype and not torch.is_autocast_enabled(image.device.type):
+        raise TypeError(
+            f"image must have the type of the weights, {weight.dtype}, found {image.dtype}."
+        )
 
 
 class DecoderStage(nn.Module):
@@ -97,8 +105,8 @@ class DetectionGuidedNet(nn.Module):
     upsampling: "nearest" or "bilinear", in the decoder.
     std: a dictionary of arguments of `STDSigmoid`, such as {"sigma": 2.0, "iterations": 5}.
 
-    Raises ValueError for an unknown name among these, for std without STD, and for an image of
-    another shape.
+    Raises ValueError for an unknown name among these, for what are no counts, for std without STD,
+    and for an image of another shape; TypeError for an image of another type than the weights.
     """
 
     def __init__(
@@ -171,6 +179,7 @@ class DetectionGuidedNet(nn.Module):
 
     def forward(self, image):
         check_image(image)
+        check_type(image, self.last.weight)
         s1, s2, s3, s4, s5, nodule_logits = self.encode(image)
         x = self.S6(s5, s4)
         x = self.S7(x, s3)

@@ -455,6 +455,7 @@ def test_deeplab_sees_the_whole_image():
         (torch.zeros(2, 3, 32, 32), ValueError, r"found \(2, 3, 32, 32\)"),
         (torch.zeros(1, 1, 40, 32), ValueError, "multiples of 16, found 40x32"),
         (torch.zeros(1, 1, 32, 32, dtype=torch.uint8), TypeError, "found torch.uint8"),
+        (torch.zeros(1, 1, 32, 32, dtype=F64), TypeError, "float32, found torch.float64"),
     ],
 )
 def test_bad_images(network, image, error, message):

@@ -196,6 +196,12 @@ def test_aspp_defaults_to_the_rates_of_the_paper():
     assert dilations == [1, 5, 10, 15]
 
 
+@pytest.mark.parametrize("rates", [(), 3, (0, 1), (1, 2.0), ("1",), None])
+def test_rates_are_counts(rates):
+    with pytest.raises(ValueError, match="^rates must be one or more integers of at least 1, "):
+        ASPP(16, 16, rates)
+
+
 @pytest.mark.parametrize("separable", [False, True])
 def test_outer_taps_at_dilation_10_and_15_see_nothing_of_an_8x8_map(separable):
     aspp = ASPP(16, 16, separable=separable)
@@ -391,7 +397,9 @@ def test_dilated_stage_gives_the_same_numbers_on_a_finer_grid():
     close(fine[..., ::2, ::2], coarse)
 
 
-@pytest.mark.parametrize("blocks", [(3, 4, 6), (3, 4, 6, 3, 3), (1, 1, 1, 0), ()])
+@pytest.mark.parametrize(
+    "blocks", [(3, 4, 6), (3, 4, 6, 3, 3), (1, 1, 1, 0), (), 3, (1.0, 1, 1, 1)]
+)
 def test_a_resnet_has_four_stages_of_units(blocks):
     with pytest.raises(ValueError, match="four counts of at least 1, found"):
         resnet_stages(8, blocks)

@@ -510,6 +510,15 @@ def test_the_same_seed_builds_the_same_network():
     assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_an_exported_network_takes_batches_of_any_size():
+    model = settled(network())
+    batch = {"image": {0: torch.export.Dim("batch")}}
+    exported = torch.export.export(model, (images(2),), dynamic_shapes=batch).module()
+    with torch.no_grad():
+        for a, b in zip(exported(images(5)), model(images(5)), strict=True):
+            torch.testing.assert_close(a, b)
+
+
 def test_a_copy_is_a_copy():
     model = settled(network())
     twin = copy.deepcopy(model)
@@ -557,6 +566,19 @@ def test_bad_images(image, error, message):
         network()(image)
 
 
+def test_an_image_has_the_type_of_the_weights():
+    """An array of numpy's becomes an image of 64 bits, which PyTorch would refuse far inside."""
+    said = "^image must have the type of the weights, torch.float32, found torch.float64.$"
+    with pytest.raises(TypeError, match=said):
+        network()(images(dtype=torch.float64))
+    with pytest.raises(TypeError, match="torch.float64, found torch.float32"):
+        network().double()(images())
+    # Under autocast PyTorch converts by itself.
+    model = network(rates=(1,), separable_aspp=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(images(dtype=torch.bfloat16)).mask.dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -567,6 +589,8 @@ def test_bad_images(image, error, message):
         ({"regularisation": "prior"}, "one of std[+]prior, std, none; found 'prior'"),
         ({"regularisation": None}, "found None"),
         ({"classifier_blocks": (3, 4, 6)}, "four counts of at least 1"),
+        ({"classifier_blocks": 3}, "four counts of at least 1, found 3"),
+        ({"rates": ()}, r"rates must be one or more integers of at least 1, found \(\)"),
         ({"upsampling": "cubic"}, "one of nearest, bilinear; found 'cubic'"),
         ({"regularisation": "none", "std": {"sigma": 2.0}}, "std needs a regularisation to set"),
         *(
