@@ -288,6 +288,22 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
+def test_the_script_stores_what_ships_and_its_recipe_is_that_of_the_card(name, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import slim_weights
+    from safetensors.torch import load, load_file
+
+    ships = load_file(models._WEIGHTS / f"{name}.safetensors")
+    stored = load(slim_weights.stored(load_pretrained(name)))
+    assert stored.keys() == ships.keys()
+    for key, value in ships.items():
+        assert value.dtype == stored[key].dtype and torch.equal(value, stored[key]), key
+    recipe = model_card(name)["recipe"]
+    assert recipe["seed"] == slim_weights.SEED and recipe["steps"] == slim_weights.STEPS
+    assert recipe["batch"] == [slim_weights.POSITIVES, slim_weights.NEGATIVES]
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
 def test_scores_on_real_slices_can_be_made_again(name, real_data, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from crops import load_real
