@@ -14,9 +14,9 @@ from torch import nn
 class DepthwiseSeparableConv(nn.Sequential):
     """A k x k convolution within each channel, then a 1x1 one across channels (Chollet 2017).
 
-    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride), rounded up. It has k k inputs +
-    inputs outputs weights, where a dense convolution has k k inputs outputs. No bias: a batch
-    normalisation follows everywhere here.
+    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride), rounded up, for an odd k. It has
+    k k inputs + inputs outputs weights, where a dense convolution has k k inputs outputs. No bias:
+    a batch normalisation behind it would take it away.
     """
 
     def __init__(self, inputs, outputs, kernel=3, stride=1, dilation=1):
@@ -179,7 +179,8 @@ class Bottleneck(nn.Module):
     """1x1 down, 3x3, 1x1 up, each with batch normalisation: ResNet-50's unit (He et al. 2016).
 
     (N, inputs, H, W) -> (N, outputs, H / stride, W / stride); the 3x3 convolution has `inner`
-    channels, the stride and the dilation.
+    channels, the stride and the dilation. In 2016 the first 1x1 had the stride, and skipped three
+    pixels of four; public code has since given it to the 3x3, with as many parameters.
     """
 
     def __init__(self, inputs, inner, outputs, stride=1, dilation=1):

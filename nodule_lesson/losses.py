@@ -36,7 +36,8 @@ def multitask_loss(output, mask, has_nodule, lambda1=1.0, lambda2=1.0):
     (output.nodule is None) the last term is missing. These weights are not those of Eqs. (4) and
     (5), which the paper gives the same names. Both cross entropies are of logits: they stay finite
     where a probability in float32 has become 0 or 1. Returns a 0-d tensor; raises ValueError for
-    other shapes.
+    other shapes. It does not look at values, which would make a GPU wait at every step: 0 and 255
+    must be made 0 and 1 before.
     """
     if not torch.is_tensor(mask) or mask.shape != output.logits.shape:
         found = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
