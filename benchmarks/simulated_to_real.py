@@ -448,6 +448,7 @@ def main(arguments=None):
             "steps": options.steps,
             "batch": [POSITIVES, NEGATIVES],
             "simulated_slices": options.simulated,
+            "times_longer": LONGER,
             "simulated_share_of_steps_before_real": round(SIMULATED_SHARE, 3),
             "few_and_many_nodules": [FEW, MANY],
             "crop": SIZE,
