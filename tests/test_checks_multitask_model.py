@@ -48,6 +48,9 @@ def clipped(z, y, v, w, a, b):
 
 WRONG_LOSSES = {
     "swapped": lambda z, y, v, w, a, b: soft_dice(expit(z), y) + rest(z, y, v, w, b, a),
+    "lambda2 are missing": lambda z, y, v, w, a, b: (
+        soft_dice(expit(z), y) + rest(z, y, v, w, 1, 1)
+    ),
     "of the pixels is a mean": lambda z, y, v, w, a, b: (
         soft_dice(expit(z), y) + a * bce(z, y).sum() + b * bce(v, w).mean()
     ),
@@ -147,8 +150,17 @@ def with_change(where, channels=1, smaller=1):
     return answer
 
 
+def size_downwards(number, width, side):
+    return 64 * 2 ** (number - 1) * width // 64, side // 2 ** (number - 1)
+
+
 LATER = ("C2", "C3", "C4", "C5")
 WRONG_SHAPES = {
+    "channels come first": lambda *a: size(*a)[::-1],
+    "width is missing": lambda name, width, side: size(name, 64, side),
+    "do not go on downwards": lambda name, width, side: (
+        size(name, width, side) if name < "S6" else size_downwards(int(name[1]), width, side)
+    ),
     "fewer than 16": lambda *a: size(*a, least=1),
     "the first to halve": with_change([f"S{k}" for k in range(1, 10)], smaller=0.5),
     "begins one up": lambda name, *a: size(f"S{int(name[1]) - 1}" if name > "S5" else name, *a),

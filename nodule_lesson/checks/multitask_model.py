@@ -59,6 +59,8 @@ def eq7(loss):
     wrong = [
         ("lambda1 belongs to the pixels and lambda2 to the classifier; here they are swapped.",
          dice + _LAMBDA2 * pixels + _LAMBDA1 * samples),
+        ("lambda1 and lambda2 are missing. They are 1 in the paper; here they are arguments.",
+         dice + pixels + samples),
         ("the cross entropy of the pixels is a mean; this is a sum.",
          dice + _LAMBDA1 * pixels * cases[0][1].size + _LAMBDA2 * samples),
         ("the cross entropy of the classifier is a mean over samples; this is a sum.",
@@ -108,14 +110,15 @@ def shapes(function):
     if any(value is None for row in given for value in row):
         return verdict(None, 0)
 
-    def all_of(encoder, classifier, floor=16, mirror=10):
+    def all_of(encoder, classifier, floor=16, mirror=10, slim=True):
         """encoder(k) and classifier(k): channels at width 64, and how often halved."""
 
         def of(name, width, side):
             letter, number = name[0], int(name[1])
             rule = encoder if letter == "S" else classifier
-            number = mirror - number if letter == "S" and number > 5 else number
+            number = mirror - number if mirror and letter == "S" and number > 5 else number
             channels, halved = rule(number)
+            width = width if slim else 64
             return max(floor, round(channels * width / 64)), side // 2**halved
 
         return [[of(name, *image) for name in _BLOCKS] for image in _IMAGES]
@@ -128,6 +131,11 @@ def shapes(function):
 
     right = all_of(encoder, classifier)
     wrong = [
+        ("channels come first, then the side.", np.array(right)[..., ::-1]),
+        ("the width is missing: a network of width 8 has an eighth of the channels, down to 16.",
+         all_of(encoder, classifier, slim=False)),
+        ("S6 to S9 do not go on downwards: each doubles the side and halves the channels.",
+         all_of(encoder, classifier, mirror=None)),
         ("no layer has fewer than 16 channels, however slim the network is.",
          all_of(encoder, classifier, floor=1)),
         ("S1 keeps the size of the image; the first to halve it is S2.",
