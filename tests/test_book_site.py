@@ -128,6 +128,12 @@ def test_pages_load_without_a_network_and_without_complaints(site, server, brows
     assert [c for c in complaints if ": asks: data:" not in c and ": asks: blob:" not in c] == []
 
 
+# What does not fit is out of sight until a reader thinks of scrolling; a few pixels are white.
+TOO_WIDE = """() => [...document.querySelectorAll("mjx-container[display=true]")]
+    .filter((equation) => equation.scrollWidth > equation.clientWidth + 8)
+    .map((equation) => equation.closest("[id]").id)"""
+
+
 def test_equations_are_set(site, server, browser):
     with_equations = 0
     for page in pages(site):
@@ -140,6 +146,7 @@ def test_equations_are_set(site, server, browser):
             tab.evaluate("() => MathJax.startup.promise")
             assert tab.locator("mjx-container").count() >= written, page.name
             assert tab.locator("mjx-merror").count() == 0, page.name
+            assert tab.evaluate(TOO_WIDE) == [], page.name
         tab.close()
     assert with_equations >= 5
 
