@@ -232,3 +232,7 @@ def test_the_right_answer_passes(checker, answer, capsys):
 def test_an_empty_answer_is_not_an_error(checker, capsys):
     assert checker(lambda *arguments: None) is False
     assert capsys.readouterr().out.startswith("Not yet: the function returns nothing")
+
+
+def test_some_outputs_see_all_nine_taps(capsys):
+    assert checks.live_taps(lambda h, w, d: np.minimum(taps(h, w, d), 8)) is False
