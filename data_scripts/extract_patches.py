@@ -31,8 +31,8 @@ def main(arguments=None):
     parser.add_argument("--workers", type=int, help="processes (one a core)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://HOST:PORT")
     chosen = parser.parse_args(arguments)
-    scans = len(extraction.find_scans(chosen.scans))
-    print(f"{scans} scans in {chosen.scans}.")
+    print(f"{len(extraction.find_scans(chosen.scans))} scans in {chosen.scans}.", flush=True)
+    todo = len(extraction.unfinished(chosen.scans, chosen.out))
     start = time.monotonic()
     extraction.extract(
         chosen.scans,
@@ -43,11 +43,12 @@ def main(arguments=None):
         workers=chosen.workers,
         scheduler=chosen.scheduler,
     )
-    each = (time.monotonic() - start) / scans
-    print(
-        f"{each:.2f} s a scan; {LUNA16_SCANS} scans, as LUNA16 has, would take "
-        f"{each * LUNA16_SCANS / 60:.0f} minutes at this rate."
-    )
+    if todo:
+        each = (time.monotonic() - start) / todo
+        print(
+            f"{each:.2f} s a scan; {LUNA16_SCANS} scans, as LUNA16 has, would take "
+            f"{each * LUNA16_SCANS / 60:.0f} minutes at this rate."
+        )
     return 0
 
 

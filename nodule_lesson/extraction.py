@@ -16,7 +16,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +29,7 @@ from tqdm.auto import tqdm
 
 from . import contours
 from .ct import Scan
-from .fetch import write_whole
+from .fetch import only_one, write_whole
 from .patches import COLUMNS, PatchSet
 
 MARGIN = 4  # voxels between a nodule and the edge of its crop, at least
@@ -179,6 +182,8 @@ def find_scans(folder):
         raise FileNotFoundError(f"{folder} is not a folder.")
     found = sorted(p for p in folder.rglob("*.mhd") if p.parent.name != "readers")
     found = found or sorted({p.parent for p in folder.rglob("*.dcm")})
+    # A name with a dot in front is of a run that was killed, or of macOS.
+    found = [p for p in found if not any(x[0] == "." for x in p.relative_to(folder).parts)]
     if not found:
         raise ValueError(f"{folder} holds no scan, neither .mhd files nor .dcm slices.")
     return found
@@ -238,8 +243,13 @@ def _nearest_label(labels, index, spacing, diameter):
     return int(labels[box][k, i, j])
 
 
-@functools.lru_cache(maxsize=1)
 def _lidc(database):
+    return _lidc_of_thread(database, threading.get_ident())
+
+
+# A worker of Dask may have many threads, and SQLite refuses a connection that another one opened.
+@functools.cache
+def _lidc_of_thread(database, thread):
     return contours.open_lidc(database)
 
 
@@ -320,26 +330,33 @@ def extract(
     workers see the same disk, instead of processes here.
 
     Finished scans stay in OUT.parts, and a second call does only what is missing or failed
-    before. Returns the opened PatchSet, its `info["parameters"]["not_used"]` a list of [scan,
-    nodule, reason]. Raises ValueError where no scan gives a crop, or `out` was made in another
-    way.
+    before. Two at the same time wait for each other. Returns the opened PatchSet, its
+    `info["parameters"]["not_used"]` a list of [scan, nodule, reason]. Raises ValueError where no
+    scan gives a crop, or `out` was made in another way; OSError where the database or the cluster
+    is missing, the disk fails or a process is killed.
     """
-    if outlines not in ("readers", "lidc"):
+    if outlines not in _ORIGIN:
         raise ValueError(f'outlines must be "readers" or "lidc", found {outlines!r}.')
-    out = Path(out)
+    # Absolute: the workers of a cluster were started in another folder.
+    folder, out = Path(folder).absolute(), Path(out).absolute()
+    if outlines == "lidc":
+        database = database and Path(database).absolute()
+        contours.open_lidc(database).close()  # missing, it is missing for every scan
     parts = out.with_name(out.name + ".parts")
     recipe = {"size": size, "outlines": outlines}
-    _same_recipe(parts, recipe)
     scans = find_scans(folder)
-    jobs = [(str(path), str(folder), str(parts), size, outlines, database) for path in scans]
-    waiting = [job for job in jobs if not _finished(job)]
-    if len(waiting) < len(jobs):
-        print(f"{len(jobs) - len(waiting)} of {len(jobs)} scans were finished before.")
-    run = _on_cluster(waiting, scheduler) if scheduler else _here(waiting, workers)
-    if waiting:
-        run = tqdm(run, total=len(waiting), unit="scan", desc="extracting")
-    failed = {path: reason for path, reason in run if reason}
-    return _join(out, parts, jobs, failed, recipe)
+    parts.mkdir(parents=True, exist_ok=True)
+    with only_one(out):
+        _same_recipe(out, parts, recipe)
+        jobs = [(path, folder, parts, size, outlines, database) for path in scans]
+        waiting = [job for job in jobs if not _report(*job[:3]).is_file()]
+        if len(waiting) < len(jobs):
+            print(f"{len(jobs) - len(waiting)} of {len(jobs)} scans were finished before.")
+        run = _on_cluster(waiting, scheduler) if scheduler else _here(waiting, workers)
+        if waiting:
+            run = tqdm(run, total=len(waiting), unit="scan", desc="extracting")
+        failed = {path: reason for path, reason in run if reason}
+        return _join(out, jobs, failed, recipe, news=len(failed) < len(waiting))
 
 
 def extract_scan(path, folder, parts, size, outlines, database=None):
@@ -347,11 +364,10 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
 
     The reason is that of a scan that could not be used: it is for the report, and stops nothing.
     """
-    parts = Path(parts)
     try:
         scan = Scan.open(path)
         if outlines == "lidc":
-            # A .mhd file does not say whose scan it is, and a patient may have two.
+            # LUNA16's headers name no patient, and one of its patients has two scans.
             scan = replace(scan, patient=_lidc(database).scan(scan.series).patient)
             nodules, obstacles, unused = outlined_in_lidc(scan, database)
         else:
@@ -359,15 +375,15 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
         arrays, crowded = crops(scan, nodules, obstacles, size=size)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         return path, " ".join(str(error).split()) or type(error).__name__
-    key = _key(path, folder)
-    shutil.rmtree(parts / key, ignore_errors=True)
+    part = Path(parts) / _key(path, folder)
+    shutil.rmtree(part, ignore_errors=True)
     if arrays:
         images, masks, readers, slices = arrays
-        PatchSet.write(parts / key, images, masks, slices, readers=readers, **_ORIGIN[outlines])
+        PatchSet.write(part, images, masks, slices, readers=readers, **_ORIGIN[outlines])
     report = {"scan": scan.series, "slices": len(arrays[0]) if arrays else 0}
     report["not_used"] = [list(pair) for pair in [*unused, *crowded]]
     # Last, so that what it stands for is whole.
-    write_whole(parts / f"{key}.json", json.dumps(report).encode())
+    write_whole(_report(path, folder, parts), json.dumps(report).encode())
     return path, None
 
 
@@ -389,21 +405,34 @@ _ORIGIN = {
 
 def _key(path, folder):
     """A name for a scan's part: where it lies in the folder."""
-    return str(Path(path).relative_to(folder).with_suffix("")).replace(os.sep, "_")
+    inside = Path(path).relative_to(folder).parts or [Path(path).name]
+    return "_".join(inside).removesuffix(".mhd")  # not with_suffix: a UID has dots of its own
 
 
-def _finished(job):
-    path, folder, parts = job[:3]
-    return (Path(parts) / f"{_key(path, folder)}.json").is_file()
+def _report(path, folder, parts):
+    """The file that stands for a scan that is finished."""
+    return Path(parts) / f"{_key(path, folder)}.json"
 
 
-def _same_recipe(parts, recipe):
-    parts.mkdir(parents=True, exist_ok=True)
+def unfinished(folder, out):
+    """The scans in `folder` that `extract` to `out` has still to do."""
+    folder, out = Path(folder).absolute(), Path(out).absolute()
+    parts = out.with_name(out.name + ".parts")
+    return [path for path in find_scans(folder) if not _report(path, folder, parts).is_file()]
+
+
+def _same_recipe(out, parts, recipe):
+    """ValueError where `out` or its parts are something else than what this recipe makes."""
     path = parts / "recipe.json"
     if not path.exists():
         write_whole(path, json.dumps(recipe).encode())
     elif (found := json.loads(path.read_text(encoding="utf-8"))) != recipe:
         raise ValueError(f"{parts} was made with {found}, wanted {recipe}: name another folder.")
+    if out.exists():
+        there = PatchSet.open(out, verify=False)
+        found, wanted = there.info["source"], _ORIGIN[recipe["outlines"]]["source"]
+        if found != wanted:
+            raise ValueError(f"{out} holds {found}, wanted {wanted}: name another folder.")
 
 
 def _here(jobs, workers):
@@ -415,12 +444,21 @@ def _here(jobs, workers):
         return
     # Fresh processes: a fork would inherit the threads of torch and SimpleITK half-way.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
-        for future in as_completed([pool.submit(extract_scan, *job) for job in jobs]):
-            yield future.result()
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_start_process) as pool:
+        try:
+            for future in as_completed([pool.submit(extract_scan, *job) for job in jobs]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise ChildProcessError(
+                f"one of {count} processes was killed, for want of memory perhaps: fewer workers "
+                "need less, and the same call goes on from there."
+            ) from error
+        finally:  # after Ctrl+C, what has begun is finished, and nothing else is begun
+            pool.shutdown(cancel_futures=True)
 
 
-def _one_thread():
+def _start_process():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that started this one
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the processes share the cores
 
 
@@ -433,19 +471,22 @@ def _on_cluster(jobs, scheduler):
         ) from error
     with distributed.Client(scheduler) as client:
         # What a lost worker had in hand goes to another one.
-        futures = [client.submit(extract_scan, *job, pure=False) for job in jobs]
+        futures = {client.submit(extract_scan, *job, pure=False): job[0] for job in jobs}
         for future in distributed.as_completed(futures):
-            yield future.result()
+            try:
+                yield future.result()
+            except distributed.KilledWorker:  # ... and so on, but not for ever
+                yield futures[future], "every worker that had it died, for want of memory perhaps"
 
 
-def _join(out, parts, jobs, failed, recipe):
+def _join(out, jobs, failed, recipe, news):
     reports, sets = [], []
-    for path, folder, *_ in jobs:
-        if path in failed:
-            reports.append({"scan": _key(path, folder), "not_used": [["", failed[path]]]})
-            continue
+    for path, folder, parts, *_ in jobs:
         key = _key(path, folder)
-        report = json.loads((parts / f"{key}.json").read_text(encoding="utf-8"))
+        if path in failed:
+            reports.append({"scan": key, "not_used": [["", failed[path]]]})
+            continue
+        report = json.loads(_report(path, folder, parts).read_text(encoding="utf-8"))
         reports.append(report)
         if report["slices"]:
             sets.append(PatchSet.open(parts / key, verify=False))
@@ -455,17 +496,22 @@ def _join(out, parts, jobs, failed, recipe):
         print(f"not used: {scan}{' ' + nodule if nodule else ''}: {reason}")
     if not sets:
         raise ValueError(f"none of {len(jobs)} scans gave a crop; the reasons are listed above.")
-    if out.exists():
+    if out.exists() and not news:
         before = PatchSet.open(out, verify=False)
         count = sum(map(len, sets))
         if before.info["parameters"] == parameters and len(before) == count:
             print(f"{out} is up to date: {count} slices.")
             return before
-        aside = out.with_name(out.name + ".old")
-        shutil.rmtree(aside, ignore_errors=True)
-        out.rename(aside)
-    result = PatchSet.join(out, sets, parameters=parameters, **_ORIGIN[recipe["outlines"]])
-    shutil.rmtree(out.with_name(out.name + ".old"), ignore_errors=True)
+    # What was there goes when the new one is whole.
+    new, old = (out.with_name(out.name + ending) for ending in (".new", ".old"))
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    PatchSet.join(new, sets, parameters=parameters, **_ORIGIN[recipe["outlines"]])
+    if out.exists():
+        out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+    result = PatchSet.open(out, verify=False)
     seen = result.slices["has_nodule"]
     nodules = len({*zip(result.slices["scan"], result.slices["nodule"], strict=True)})
     print(

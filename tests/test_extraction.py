@@ -1,5 +1,6 @@
 """From scans to a PatchSet, on small volumes whose nodules are known."""
 
+import contextlib
 import csv
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +270,41 @@ def test_contours_of_lidc_become_crops(lidc, tmp_path):
     np.testing.assert_allclose(found.slices["diameter"], 2 * np.sqrt(81 * 0.49 / np.pi))
 
 
+def test_luna16_names_no_patient_and_lidc_does(lidc, tmp_path):
+    series, database = lidc
+    (tmp_path / "luna16" / "subset0").mkdir(parents=True)
+    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(series / "P" / "S")))
+    sitk.WriteImage(image, tmp_path / "luna16" / "subset0" / f"{SERIES}.mhd")
+    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
+    found = extract(tmp_path / "luna16", tmp_path / "out", **settings)
+    assert {*found.slices["patient"]} == {"LIDC-IDRI-0001"} and {*found.slices["scan"]} == {SERIES}
+
+
+def test_two_series_of_a_patient_and_a_folder_that_is_one(lidc, tmp_path):
+    folder, database = lidc
+    # Two UIDs that differ after their last dot.
+    (folder / "P" / "S").rename(folder / "P" / "1.2.1")
+    shutil.copytree(folder / "P" / "1.2.1", folder / "P" / "1.2.2")
+    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
+    assert len(extract(folder, tmp_path / "both", **settings)) == 2 * 6
+    assert len(extract(folder / "P" / "1.2.1", tmp_path / "one", **settings)) == 6
+
+
+def test_each_thread_of_a_worker_opens_the_database(lidc, tmp_path):
+    folder, database = lidc
+    job = (folder / "P" / "S", folder, tmp_path, SIZE, "lidc", database)
+    assert extraction.extract_scan(*job)[1] is None
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(extraction.extract_scan, *job).result()[1] is None
+
+
+def test_a_missing_database_is_found_before_the_first_scan(lidc, tmp_path):
+    settings = {"outlines": "lidc", "database": tmp_path / "nowhere.sqlite"}
+    with pytest.raises(FileNotFoundError, match="nowhere.sqlite is missing"):
+        extract(lidc[0], tmp_path / "out", **settings)
+    assert not (tmp_path / "out.parts").exists()
+
+
 def test_a_series_that_lidc_does_not_have(lidc, tmp_path):
     folder, database = lidc
     with sqlite3.connect(database) as connection:
@@ -351,6 +388,55 @@ def test_what_cannot_be_asked(folder, tmp_path):
         extract(tmp_path / "bare", tmp_path / "bare-out", size=SIZE, workers=1)
 
 
+def test_what_is_not_a_scan(folder):
+    wanted = find_scans(folder)
+    for place in ("subset0/.part-1", "readers/.part-1"):  # of a simulation that was killed
+        shutil.copytree(folder / "subset0", folder / place)
+    shutil.copy(wanted[0], wanted[0].with_name("._one.mhd"))  # of macOS
+    assert find_scans(folder) == wanted
+
+
+def test_what_is_there_is_not_overwritten(folder, tmp_path):
+    other = {"source": "elsewhere", "licence": "CC0", "citation": "nobody"}
+    part = extract(folder, tmp_path / "own", size=SIZE, workers=1)
+    precious = PatchSet.join(tmp_path / "set", [part], **other)
+    with pytest.raises(ValueError, match="set holds elsewhere, wanted simulated scans"):
+        extract(folder, tmp_path / "set", size=SIZE, workers=1)
+    same(part, PatchSet.open(precious.path))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1").write_text("In the beginning")
+    with pytest.raises(ValueError, match="thesis is not a PatchSet"):
+        extract(folder, tmp_path / "thesis", size=SIZE, workers=1)
+    assert (tmp_path / "thesis" / "chapter1").read_text() == "In the beginning"
+    assert {path.parent.name for path in tmp_path.glob("*.parts/subset0*")} == {"own.parts"}
+
+
+def test_the_old_set_goes_when_the_new_one_is_whole(folder, tmp_path, monkeypatch):
+    before = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    write_scan(folder, "three", [((12, 48, 48), 6)])
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(PatchSet, "join", full)
+        extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    same(before, PatchSet.open(tmp_path / "out"))
+    after = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert len(before) < len(after) == len(PatchSet.open(tmp_path / "out"))
+    assert {path.name for path in tmp_path.iterdir()} == {"scans", "out", "out.parts"}
+
+
+def test_new_voxels_make_a_new_set_though_nothing_else_changes(folder, tmp_path):
+    before = extract(folder, tmp_path / "out", size=SIZE, workers=1).images[:]
+    raw = folder / "subset0" / "one.raw"
+    raw.write_bytes((np.frombuffer(raw.read_bytes(), np.int16) + 1).tobytes())
+    (tmp_path / "out.parts" / "subset0_one.json").unlink()
+    after = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    one = after.slices["scan"] == "one"
+    np.testing.assert_array_equal(after.images, before + one[:, None, None])
+
+
 # --- interrupted, in parallel, on a cluster ------------------------------------------------------
 
 
@@ -414,13 +500,70 @@ def test_killed_in_the_middle_it_goes_on_from_there(tmp_path):
     same(found, extract(scans, tmp_path / "whole", size=SIZE, workers=1))
 
 
-def test_a_cluster_that_loses_a_worker(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_does_not_wait_for_all_scans(tmp_path):
+    scans, out = many(tmp_path / "scans", 30), tmp_path / "out"
+    with running(scans, out) as process:
+        os.killpg(process.pid, signal.SIGINT)  # as at a keyboard: to all processes
+        message = process.communicate()[1]
+    assert process.returncode == 130
+    assert message.splitlines()[-1].startswith("Interrupted")
+    assert 1 <= len([*out.with_name("out.parts").glob("*_*.json")]) < 30 and not out.exists()
+    found = extract(scans, out, size=SIZE, workers=1)
+    same(found, extract(scans, tmp_path / "whole", size=SIZE, workers=1))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_process_that_is_killed_is_one_line(tmp_path):
+    scans, out = many(tmp_path / "scans", 30), tmp_path / "out"
+    with running(scans, out) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        message = process.communicate()[1]
+    assert process.returncode == 1
+    assert "error: one of 2 processes was killed" in message and "Traceback" not in message
+    assert len(extract(scans, out, size=SIZE, workers=1)) > 0
+
+
+@contextlib.contextmanager
+def running(scans, out):
+    """The script with two processes, once the first scan is finished."""
+    script = ROOT / "data_scripts" / "extract_patches.py"
+    # As at a keyboard: a shell lets what runs in its background ignore Ctrl+C.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    command = [sys.executable, "-c", code, scans, out, "--size", SIZE, "--workers", 2]
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen([*map(str, command)], start_new_session=True, **pipes) as process:
+        deadline = time.monotonic() + 60
+        while not [*out.with_name("out.parts").glob("*_*.json")]:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        yield process
+
+
+def test_two_at_the_same_time(tmp_path):
+    scans, out = many(tmp_path / "scans"), tmp_path / "out"
+    program = [sys.executable, "-c", textwrap.dedent(SLOW), str(scans), str(out)]
+    with subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL) as other:
+        deadline = time.monotonic() + 60
+        while not [*tmp_path.glob("out.parts/*_*.json")] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = extract(scans, out, size=SIZE, workers=1)
+    assert other.returncode == 0
+    same(found, extract(scans, tmp_path / "alone", size=SIZE, workers=1))
+    assert not [*tmp_path.glob("*.lock")]
+
+
+def test_a_cluster_that_loses_a_worker(tmp_path, monkeypatch):
     distributed = pytest.importorskip("dask.distributed", reason="dask is not installed")
-    scans = many(tmp_path / "scans", 8)
+    many(tmp_path / "scans", 8)
+    monkeypatch.chdir(tmp_path)
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**settings) as cluster:
         with distributed.Client(cluster) as client:
             pids = list(client.run(os.getpid).values())
+            client.run(os.chdir, "/")  # a worker may have been started anywhere
             killed = []
 
             def watch(jobs, scheduler, on_cluster=extraction._on_cluster):
@@ -432,11 +575,35 @@ def test_a_cluster_that_loses_a_worker(tmp_path):
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(extraction, "_on_cluster", watch)
-                found = extract(
-                    scans, tmp_path / "out", size=SIZE, scheduler=cluster.scheduler_address
-                )
+                found = extract("scans", "out", size=SIZE, scheduler=cluster.scheduler_address)
     assert killed
-    same(found, extract(scans, tmp_path / "here", size=SIZE, workers=1))
+    same(found, extract("scans", "here", size=SIZE, workers=1))
+
+
+def test_a_scan_that_kills_its_workers_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
+    dask = pytest.importorskip("dask", reason="dask is not installed")
+    distributed = pytest.importorskip("dask.distributed", reason="dask is not installed")
+    scans = many(tmp_path / "scans", 3)
+    whole = extraction.extract_scan
+
+    def deadly(path, *rest):  # as one that takes too much memory
+        return os._exit(1) if path.stem == "scan2" else whole(path, *rest)
+
+    settings = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        monkeypatch.context() as patch,
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(**settings) as cluster,
+    ):
+        patch.setattr(extraction, "extract_scan", deadly)
+        address = cluster.scheduler_address
+        found = extract(scans, tmp_path / "out", size=SIZE, scheduler=address)
+    # Dask may give up what waited at the same worker, too.
+    lost = {scan: reason for scan, _, reason in found.info["parameters"]["not_used"]}
+    assert "subset0_scan2" in lost
+    assert {*lost.values()} == {"every worker that had it died, for want of memory perhaps"}
+    again = extract(scans, tmp_path / "out", size=SIZE, workers=1)
+    assert {*again.slices["scan"]} == {"scan0", "scan1", "scan2"}
 
 
 def test_the_script(folder, tmp_path):
@@ -451,8 +618,11 @@ def test_the_script(folder, tmp_path):
 
     done = run(folder, tmp_path / "out", "--size", SIZE, "--workers", 1)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 scans in")
     assert "888 scans, as LUNA16 has, would take" in done.stdout
     assert {*PatchSet.open(tmp_path / "out").slices["scan"]} == {"one", "two"}
+    again = run(folder, tmp_path / "out", "--size", SIZE)
+    assert "up to date" in again.stdout and "would take" not in again.stdout
     wrong = run(tmp_path / "nowhere", tmp_path / "out2")
     assert wrong.returncode == 1 and "is not a folder" in wrong.stderr
     assert "Traceback" not in wrong.stderr
