@@ -287,6 +287,8 @@ def test_two_series_of_a_patient_and_a_folder_that_is_one(lidc, tmp_path):
     shutil.copytree(folder / "P" / "1.2.1", folder / "P" / "1.2.2")
     settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
     assert len(extract(folder, tmp_path / "both", **settings)) == 2 * 6
+    parts = {path.name for path in (tmp_path / "both.parts").glob("P_*.json")}
+    assert parts == {"P_1.2.1.json", "P_1.2.2.json"}
     assert len(extract(folder / "P" / "1.2.1", tmp_path / "one", **settings)) == 6
 
 
@@ -542,7 +544,7 @@ def running(scans, out):
         yield process
 
 
-def test_two_at_the_same_time(tmp_path):
+def test_two_at_the_same_time(tmp_path, capsys):
     scans, out = many(tmp_path / "scans"), tmp_path / "out"
     program = [sys.executable, "-c", textwrap.dedent(SLOW), str(scans), str(out)]
     with subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL) as other:
@@ -551,6 +553,8 @@ def test_two_at_the_same_time(tmp_path):
             time.sleep(0.05)
         found = extract(scans, out, size=SIZE, workers=1)
     assert other.returncode == 0
+    output = capsys.readouterr()
+    assert "waiting for it" in output.err and "up to date" in output.out
     same(found, extract(scans, tmp_path / "alone", size=SIZE, workers=1))
     assert not [*tmp_path.glob("*.lock")]
 
