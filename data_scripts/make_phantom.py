@@ -25,7 +25,10 @@ def main():
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="default: all cores")
     options = parser.parse_args()
     scans = options.scans or DOMAINS[options.domain]["patients"] or 20
-    rows = write_scans(options.out, options.domain, scans, options.seed, options.workers)
+    try:
+        rows = write_scans(options.out, options.domain, scans, options.seed, options.workers)
+    except RuntimeError as error:  # of SimpleITK on a full disk, of a pool that lost a process
+        raise OSError(f"{options.out}: {str(error).strip().splitlines()[-1]}") from error
     print(f"{scans} scans with {len(rows)} nodules: {options.out}")
 
 

@@ -232,6 +232,24 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(folder, tmp_path):
     assert contents(out) == contents(folder)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no file size limit on this system")
+def test_a_full_disk_is_one_line(folder, tmp_path):
+    """A file size limit stands in for the disk: SimpleITK's write fails."""
+    script = Path(__file__).parents[1] / "data_scripts" / "make_phantom.py"
+    code = (
+        "import resource, runpy\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))\n"
+        f"runpy.run_path({str(script)!r}, run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "full", "--scans", "2", "--workers", "1"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: " in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert not list((tmp_path / "full").rglob("*.mhd"))
+    write_scans(tmp_path / "full", "luna_like", 2, seed=0)
+    assert contents(tmp_path / "full") == contents(folder)
+
+
 @pytest.mark.parametrize("wrong", [("moon", 1), ("luna_like", 0), ("clinic_like", 8)])
 def test_wrong_requests_are_one_sentence(wrong, tmp_path):
     with pytest.raises(ValueError, match="found"):
