@@ -6,6 +6,7 @@ transform: some scans of LUNA16 are stored with both in-plane axes turned round,
 (world - origin) / spacing would be wrong for them.
 """
 
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,6 +133,7 @@ class Scan:
 
     @cached_property
     def _whole(self):
+        _check_inflates(self.path)
         return self._extract(self.files[0], [0, 0, 0], self.size)
 
     def _extract(self, file, low, high):
@@ -171,8 +173,7 @@ def resample(scan, spacing):
 
 
 def _open_metaimage(path, cls):
-    lines = path.read_bytes()[:100_000].decode("latin-1").splitlines()
-    header = dict((part.strip() for part in line.split("=", 1)) for line in lines if "=" in line)
+    header = _header(path)
     if "ElementDataFile" not in header or "ElementType" not in header:
         raise ValueError(f"{path} is not the header of a MetaImage: it names no voxels.")
     _check_numbers(path, header)
@@ -181,10 +182,9 @@ def _open_metaimage(path, cls):
         data = path.with_name(header["ElementDataFile"])
         if not data.is_file():
             raise FileNotFoundError(f"{path} keeps its voxels in {data.name}, which is not there.")
-        voxels = np.prod([int(n) for n in header["DimSize"].split()], dtype=object)
-        wanted = voxels * _BYTES.get(header["ElementType"], 1)
+        wanted = int(header.get("CompressedDataSize", 0)) if compressed else _bytes(header)
         found = data.stat().st_size
-        if not compressed and found < wanted:
+        if found < wanted:
             raise ValueError(
                 f"{data} is truncated: {found:,} bytes found, {wanted:,} wanted by its header."
             )
@@ -200,6 +200,33 @@ def _open_metaimage(path, cls):
         streamed=not compressed,
         series=path.stem,
     )
+
+
+def _header(path):
+    lines = path.read_bytes()[:100_000].decode("latin-1").splitlines()
+    return dict((part.strip() for part in line.split("=", 1)) for line in lines if "=" in line)
+
+
+def _bytes(header):
+    """How many bytes its voxels are."""
+    voxels = np.prod([int(n) for n in header["DimSize"].split()], dtype=object)
+    return voxels * _BYTES.get(header["ElementType"], 1)
+
+
+def _check_inflates(path):
+    """OSError for compressed voxels that are not whole: ITK answers with what is in the memory."""
+    header = _header(path)
+    if header["ElementDataFile"] == "LOCAL":
+        data = path.read_bytes().partition(b"ElementDataFile")[2].partition(b"\n")[2]
+    else:
+        data = path.with_name(header["ElementDataFile"]).read_bytes()
+    stream = zlib.decompressobj(47)  # zlib's own format, or gzip's
+    try:
+        found = len(stream.decompress(data))
+    except zlib.error:
+        found = 0
+    if found < _bytes(header) or not stream.eof:  # at its end it compares a checksum
+        raise OSError(f"{path} cannot be read: its compressed voxels are damaged or cut off.")
 
 
 def _check_numbers(path, header):

@@ -2,6 +2,7 @@
 
 import locale
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -227,13 +228,39 @@ def test_voxels_that_are_missing_or_cut_off(tmp_path):
         Scan.open(tmp_path / "text.mhd")
 
 
-def test_a_compressed_volume_that_is_cut_off_fails_when_read(tmp_path):
+def test_a_compressed_volume_that_is_cut_off(tmp_path):
     _, image = volume()
     sitk.WriteImage(image, str(tmp_path / "scan.mhd"), useCompression=True)
     data = (tmp_path / "scan.zraw").read_bytes()
     (tmp_path / "scan.zraw").write_bytes(data[: len(data) // 2])
-    found = Scan.open(tmp_path / "scan.mhd")
-    with pytest.raises(OSError, match="cannot be read"):
+    with pytest.raises(ValueError, match=f"truncated: {len(data) // 2:,} bytes"):
+        Scan.open(tmp_path / "scan.mhd")
+
+
+@pytest.mark.parametrize("ending", ["mhd", "mha"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[-3:],
+        lambda data: data[:-4] + bytes(4),
+        lambda data: bytes(len(data)),
+        lambda data: zlib.compress(zlib.decompress(data)[:-1]),
+    ],
+    ids=["cut", "torn", "checksum", "zeros", "short"],
+)
+def test_compressed_voxels_that_are_damaged(tmp_path, ending, damage):
+    _, image = volume()
+    path = tmp_path / f"scan.{ending}"
+    sitk.WriteImage(image, str(path), useCompression=True)
+    file = path if ending == "mha" else path.with_suffix(".zraw")
+    head, local, data = file.read_bytes().rpartition(b"LOCAL\n")
+    file.write_bytes(head + local + damage(data))
+    # A header that does not say how long they are.
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(x for x in lines if not x.startswith(b"CompressedDataSize")))
+    found = Scan.open(path)
+    with pytest.raises(OSError, match="damaged or cut off"):
         found.region((0, 0, 0), (1, 2, 3))
 
 
