@@ -244,10 +244,11 @@ def test_a_compressed_volume_that_is_cut_off(tmp_path):
         lambda data: data[: len(data) // 2],
         lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[-3:],
         lambda data: data[:-4] + bytes(4),
+        lambda data: data[:-4],
         lambda data: bytes(len(data)),
         lambda data: zlib.compress(zlib.decompress(data)[:-1]),
     ],
-    ids=["cut", "torn", "checksum", "zeros", "short"],
+    ids=["cut", "torn", "checksum", "no checksum", "zeros", "short"],
 )
 def test_compressed_voxels_that_are_damaged(tmp_path, ending, damage):
     _, image = volume()

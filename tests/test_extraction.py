@@ -479,7 +479,7 @@ SLOW = """
         result = whole(*job)
         time.sleep(0.6)
         return result
-    extraction._here = lambda jobs, workers: map(lambda job: slow(*job), jobs)
+    extraction.scans._here = lambda jobs, workers: map(lambda job: slow(*job), jobs)
     extraction.extract(sys.argv[1], sys.argv[2], size=32)
 """
 
@@ -570,7 +570,7 @@ def test_a_cluster_that_loses_a_worker(tmp_path, monkeypatch):
             client.run(os.chdir, "/")  # a worker may have been started anywhere
             killed = []
 
-            def watch(jobs, scheduler, on_cluster=extraction._on_cluster):
+            def watch(jobs, scheduler, on_cluster=extraction.scans._on_cluster):
                 for result in on_cluster(jobs, scheduler):
                     if not killed:
                         killed.append(pids[0])
@@ -578,7 +578,7 @@ def test_a_cluster_that_loses_a_worker(tmp_path, monkeypatch):
                     yield result
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(extraction, "_on_cluster", watch)
+                patch.setattr(extraction.scans, "_on_cluster", watch)
                 found = extract("scans", "out", size=SIZE, scheduler=cluster.scheduler_address)
     assert killed
     same(found, extract("scans", "here", size=SIZE, workers=1))
@@ -599,7 +599,7 @@ def test_a_scan_that_kills_its_workers_is_reported_and_the_others_go_on(tmp_path
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(**settings) as cluster,
     ):
-        patch.setattr(extraction, "extract_scan", deadly)
+        patch.setattr(extraction.scans, "extract_scan", deadly)
         address = cluster.scheduler_address
         found = extract(scans, tmp_path / "out", size=SIZE, scheduler=address)
     # Dask may give up what waited at the same worker, too.
