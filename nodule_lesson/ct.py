@@ -220,25 +220,31 @@ def _check_inflates(path):
         data = path.read_bytes().partition(b"ElementDataFile")[2].partition(b"\n")[2]
     else:
         data = path.with_name(header["ElementDataFile"]).read_bytes()
-    stream = zlib.decompressobj(47)  # zlib's own format, or gzip's
+    stream, wanted = zlib.decompressobj(47), _bytes(header)  # zlib's own format, or gzip's
     try:
-        found = len(stream.decompress(data))
+        found = len(stream.decompress(data, wanted + 1))  # no more: it may be made to fill memory
     except zlib.error:
         found = 0
-    if found < _bytes(header) or not stream.eof:  # at its end it compares a checksum
-        raise OSError(f"{path} cannot be read: its compressed voxels are damaged or cut off.")
+    if found != wanted or not stream.eof:  # at its end it compares a checksum
+        raise OSError(
+            f"{path} cannot be read: its compressed voxels are damaged or cut off, or not the "
+            f"{wanted:,} bytes of its header."
+        )
 
 
 def _check_numbers(path, header):
     """What ITK would take without a word, or answer with a page of its own."""
     sizes = header.get("DimSize", "").split()
-    if len(sizes) != 3 or not all(n.isdigit() and int(n) > 0 for n in sizes):
+    if len(sizes) != 3 or not all(n.isdecimal() and int(n) > 0 for n in sizes):
         raise ValueError(f"{path} must have three dimensions, found {' '.join(sizes) or 'none'}.")
     sizes = [int(n) for n in sizes]
     if max(sizes) > MOST_VOXELS_A_SIDE or np.prod(sizes, dtype=object) > MOST_VOXELS:
         raise ValueError(
             f"{path} claims {' x '.join(map(str, sizes))} voxels: no scan is so large."
         )
+    compressed = header.get("CompressedDataSize", "0")
+    if not compressed.isdecimal():
+        raise ValueError(f"{path} must have a whole CompressedDataSize, found {compressed}.")
     for key in ("ElementSpacing", "ElementSize"):
         if key in header:
             spacing = [_number(text) for text in header[key].split()]

@@ -1,7 +1,9 @@
 """Reading CT, held to SimpleITK reading the same volume whole."""
 
 import locale
+import re
 import shutil
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -247,8 +249,9 @@ def test_a_compressed_volume_that_is_cut_off(tmp_path):
         lambda data: data[:-4],
         lambda data: bytes(len(data)),
         lambda data: zlib.compress(zlib.decompress(data)[:-1]),
+        lambda data: zlib.compress(zlib.decompress(data) + b"0"),
     ],
-    ids=["cut", "torn", "checksum", "no checksum", "zeros", "short"],
+    ids=["cut", "torn", "checksum", "no checksum", "zeros", "short", "long"],
 )
 def test_compressed_voxels_that_are_damaged(tmp_path, ending, damage):
     _, image = volume()
@@ -263,6 +266,36 @@ def test_compressed_voxels_that_are_damaged(tmp_path, ending, damage):
     found = Scan.open(path)
     with pytest.raises(OSError, match="damaged or cut off"):
         found.region((0, 0, 0), (1, 2, 3))
+
+
+def test_voxels_made_to_fill_the_memory(tmp_path):
+    """A small file that inflates to 500 times what its header says: only so much is inflated."""
+    _, image = volume()
+    sitk.WriteImage(image, str(tmp_path / "scan.mhd"), useCompression=True)
+    wanted = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+    (tmp_path / "scan.zraw").write_bytes(zlib.compress(bytes(500 * wanted)))
+    lines = (tmp_path / "scan.mhd").read_text().splitlines()
+    lines = [line for line in lines if not line.startswith("CompressedDataSize")]
+    (tmp_path / "scan.mhd").write_text("\n".join(lines) + "\n")
+    found = Scan.open(tmp_path / "scan.mhd")
+    tracemalloc.start()
+    try:
+        with pytest.raises(OSError, match=f"not the {wanted:,} bytes"):
+            found.region((0, 0, 0), (1, 2, 3))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20 * wanted
+
+
+def test_a_compressed_size_that_is_no_number(tmp_path):
+    _, image = volume()
+    path = tmp_path / "scan.mhd"
+    sitk.WriteImage(image, str(path), useCompression=True)
+    text = re.sub("CompressedDataSize = .*", "CompressedDataSize = -many", path.read_text())
+    path.write_text(text)
+    with pytest.raises(ValueError, match="whole CompressedDataSize, found -many"):
+        Scan.open(path)
 
 
 def test_folders_that_are_no_ct_series(tmp_path):
