@@ -32,7 +32,7 @@ def main(arguments=None):
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://HOST:PORT")
     chosen = parser.parse_args(arguments)
     print(f"{len(extraction.find_scans(chosen.scans))} scans in {chosen.scans}.", flush=True)
-    todo = len(extraction.unfinished(chosen.scans, chosen.out))
+    missing = len(extraction.unfinished(chosen.scans, chosen.out))
     start = time.monotonic()
     extraction.extract(
         chosen.scans,
@@ -43,8 +43,8 @@ def main(arguments=None):
         workers=chosen.workers,
         scheduler=chosen.scheduler,
     )
-    if todo:
-        each = (time.monotonic() - start) / todo
+    if missing:  # a call that waited for another one: both did these in that time
+        each = (time.monotonic() - start) / missing
         print(
             f"{each:.2f} s a scan; {LUNA16_SCANS} scans, as LUNA16 has, would take "
             f"{each * LUNA16_SCANS / 60:.0f} minutes at this rate."
