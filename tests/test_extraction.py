@@ -232,20 +232,6 @@ def lidc(tmp_path):
     return tmp_path / "dicom", path
 
 
-def test_a_scan_in_luna16_s_layout_gets_the_patient_of_lidc(lidc, tmp_path):
-    """Its header names none, and two scans of one patient must not part in a split."""
-    folder, database = lidc
-    scan = Scan.open(folder / "P" / "S")
-    image = sitk.GetImageFromArray(scan.load())
-    image.SetSpacing(scan.spacing[::-1])
-    image.SetOrigin(scan.origin)
-    (tmp_path / "luna16" / "subset0").mkdir(parents=True)
-    sitk.WriteImage(image, str(tmp_path / "luna16" / "subset0" / f"{SERIES}.mhd"))
-    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
-    found = extract(tmp_path / "luna16", tmp_path / "out", **settings)
-    assert {*found.slices["patient"]} == {"LIDC-IDRI-0001"} and {*found.slices["scan"]} == {SERIES}
-
-
 def test_contours_of_lidc_become_crops(lidc, tmp_path):
     folder, database = lidc
     settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
@@ -271,6 +257,7 @@ def test_contours_of_lidc_become_crops(lidc, tmp_path):
 
 
 def test_luna16_names_no_patient_and_lidc_does(lidc, tmp_path):
+    """Two scans of one patient must not part in a split."""
     series, database = lidc
     (tmp_path / "luna16" / "subset0").mkdir(parents=True)
     image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(series / "P" / "S")))
