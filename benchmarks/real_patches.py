@@ -1,11 +1,15 @@
-"""Write the real slices as the three PatchSets that the experiments take: pretrain, clinic, large.
+"""Write the real slices as the PatchSets that the experiments take.
 
-Patients of lidc_pretrain, scans of LUNA16, are dealt to `pretrain` and `large`; the seven of
-lidc_clinic, whose scans LUNA16 leaves out for thick or uneven slices, are `clinic`. Positives are
-64x64 around the nodule, with the consensus of its readers; negatives are the corners of the same
-slices that no reader touched, so an empty crop is of a patient with a nodule. Slices whose readers
-share no pixel are left out: they are neither. Pixels of LIDC-IDRI may not be put into a
-repository; numbers computed from them may.
+Patients of lidc_pretrain, scans of LUNA16, are parted by the thickness of their slices: those of
+at most 1.5 mm, and the few of which it is not known, are `pretrain`. Those of 2 to 2.5 mm are one
+domain, dealt once at random: half of their lesions are `large`, the test; the patients of the
+other half are three disjoint clinics, `clinic`, `clinic-2` and `clinic-3`. The seven patients of
+lidc_clinic, whose scans LUNA16 leaves out for thick or uneven slices, are `external`.
+
+Positives are 64x64 around the nodule, with the consensus of its readers; negatives are the corners
+of the same slices that no reader touched, so an empty crop is of a patient with a nodule. Slices
+whose readers share no pixel are left out: they are neither. Pixels of LIDC-IDRI may not be put
+into a repository; numbers computed from them may.
 
     python benchmarks/real_patches.py OUT
 """
@@ -22,7 +26,8 @@ from std_on_real_slices import SOURCES
 
 from nodule_lesson.patches import PatchSet
 
-LARGE_SHARE = 0.58  # of the patients of lidc_pretrain: at least 300 lesions
+THICK_MM = 2.0  # slices from here on are the clinics' domain
+CLINICS = ("clinic", "clinic-2", "clinic-3")
 
 
 def main(arguments=None):
@@ -39,12 +44,36 @@ def main(arguments=None):
         parser.error("no data: set NODULE_REAL_DATA or give --data.")
     options.out.mkdir(parents=True)
     many = load(options.data, "lidc_pretrain")
-    patients = np.random.default_rng(0).permutation(np.unique(many["patient"]))
-    of_large = np.isin(many["patient"], patients[: round(LARGE_SHARE * len(patients))])
-    keep(options.out / "pretrain", options.data, "lidc_pretrain", many, ~of_large)
-    keep(options.out / "large", options.data, "lidc_pretrain", many, of_large)
-    clinic = load(options.data, "lidc_clinic")
-    keep(options.out / "clinic", options.data, "lidc_clinic", clinic, clinic["has_nodule"] >= 0)
+    for part, patients in deal(many).items():
+        keep(
+            *(options.out / part, options.data, "lidc_pretrain", many),
+            np.isin(many["patient"], patients),
+        )
+    few = load(options.data, "lidc_clinic")
+    keep(options.out / "external", options.data, "lidc_clinic", few, few["has_nodule"] >= 0)
+
+
+def deal(slices, seed=0):
+    """part -> its patients. Parts of the thick domain get whole patients, by random order."""
+    patients = np.unique(slices["patient"])
+    thick = [
+        patient
+        for patient in patients
+        if np.nanmax([0, *slices["thickness_mm"][slices["patient"] == patient]]) >= THICK_MM
+    ]
+    order = np.random.default_rng(seed).permutation(thick)
+    drawn = np.unique(
+        np.stack([slices["patient"], slices["nodule"]])[:, slices["has_nodule"]], axis=1
+    )
+    lesions = np.cumsum([(drawn[0] == patient).sum() for patient in order])
+    half, parts = lesions[-1] / 2, {}
+    ends = [half, *(half * (1 + (k + 1) / len(CLINICS)) for k in range(len(CLINICS)))]
+    begin = 0
+    for part, end in zip(("large", *CLINICS), ends, strict=True):
+        stop = int(np.argmin(np.abs(lesions - end))) + 1
+        parts[part] = order[begin:stop]
+        begin = stop
+    return {"pretrain": np.setdiff1d(patients, thick), **parts}
 
 
 def load(folder, name):
@@ -78,12 +107,13 @@ def load(folder, name):
         "type": np.full(len(where), ""),
         "diameter": np.where(has_nodule, [diameter[slices.nodules[k]] for k in at], np.nan),
         "has_nodule": has_nodule,
+        "thickness_mm": np.array([float(rows[k]["thickness_mm"] or "nan") for k in at]),
     }
 
 
 def keep(path, folder, name, data, rows):
     """Write the rows of one set."""
-    columns = {key: values[rows] for key, values in data.items()}
+    columns = {key: values[rows] for key, values in data.items() if key != "thickness_mm"}
     arrays = columns.pop("image"), columns.pop("mask")
     written = PatchSet.write(
         path,

@@ -113,6 +113,87 @@ def paired(a, b, clusters=None, level=0.95, draws=2000, seed=0):
     return Difference(mean, low, high, sd, len(gap))
 
 
+@dataclass(frozen=True)
+class Crossed:
+    """A mean over trainings and patients: its interval, two-sided p, and where its variance is.
+
+    of_trainings, of_patients: the two parts of the variance of the mean. freedom: degrees of
+    freedom of Student's t.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    of_trainings: float
+    of_patients: float
+    freedom: float
+
+
+def crossed(values, patients, level=0.95):
+    """`Crossed` of values (trainings, N): would other trainings and other patients say the same?
+
+    values: one row a training that is independent of the others (a clinic, averaged over its
+    seeds), one column a lesion, as a rule paired differences; a lesion that is nan in any row is
+    left out. patients: (N,) names. Both trainings and patients are a sample, and every training is
+    scored on every patient. The variance of the mean m is estimated as
+
+        V = V_t + V_p,   V_t = var(m_t) / T,   V_p = P / (P - 1) sum_p d_p^2
+
+    with m_t the mean of training t, d_p the sum of (v_l - m) / N over the lesions l of patient p,
+    and v_l a lesion's mean over trainings; the interval is
+    m -+ t sqrt(V), with V^2 / (V_t^2 / (T - 1) + V_p^2 / (P - 1)) degrees of freedom
+    (Satterthwaite 1946). What only this training on this patient does is counted in both parts, so
+    V is a little too large, as Satterthwaite's freedom is; `benchmarks/coverage.py` measures how
+    often the interval holds the truth. Raises ValueError for other shapes, and for fewer than two
+    trainings or patients.
+    """
+    values, patients = np.asarray(values, dtype=float), np.asarray(patients)
+    if values.ndim != 2 or patients.shape != values.shape[1:]:
+        raise ValueError(
+            "values must be (trainings, N) and patients (N,), found "
+            f"{values.shape} and {patients.shape}."
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level}.")
+    known = ~np.isnan(values).any(0)
+    values = values[:, known]
+    names, patient = np.unique(patients[known], return_inverse=True)
+    trainings, count = values.shape
+    if trainings < 2 or len(names) < 2:
+        raise ValueError(
+            f"at least two trainings and two patients are needed, found {trainings} and "
+            f"{len(names)}."
+        )
+    mean = values.mean()
+    of_trainings = values.mean(1).var(ddof=1) / trainings
+    share = np.bincount(patient, values.mean(0) - mean) / count
+    of_patients = len(names) / (len(names) - 1) * (share**2).sum()
+    variance = of_trainings + of_patients
+    if variance == 0:
+        return Crossed(mean, mean, mean, float(mean == 0), 0.0, 0.0, np.inf)
+    freedom = variance**2 / (of_trainings**2 / (trainings - 1) + of_patients**2 / (len(names) - 1))
+    half = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(variance)
+    p = 2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom)
+    found = (mean, mean - half, mean + half, p, of_trainings, of_patients, freedom)
+    return Crossed(*(float(value) for value in found))
+
+
+def holm(p):
+    """p-values corrected for how many they are (Holm 1979), in the order given: an array.
+
+    The smallest of k is multiplied by k, the next by k - 1, and so on; none falls below the one
+    before it, none is above 1. Raises ValueError for what are no probabilities.
+    """
+    p = np.asarray(p, dtype=float)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p must be probabilities, shape (k,); found {p}.")
+    order = np.argsort(p)
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return corrected
+
+
 def power(difference, sd, count, level=0.05):
     """The chance that a two-sided paired t-test of `count` pairs finds a true mean difference.
 

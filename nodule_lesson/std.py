@@ -46,7 +46,12 @@ def _gaussian_matrix(size, sigma, radius):
     position = torch.arange(size, dtype=sigma.dtype, device=sigma.device)
     offset = torch.arange(-radius, radius + 1, dtype=sigma.dtype, device=sigma.device)
     distance = (position[:, None] - position[None, :]).abs()
-    taps = torch.exp(-0.5 * (distance / sigma) ** 2) * (distance <= radius)
+    exponent = -0.5 * (distance / sigma) ** 2
+    # Far taps would be denormal numbers, with which processors are slow: they are 0, as is their
+    # gradient. At half the range a tap times any x in [0, 1] that matters is a normal number, too.
+    smallest = 0.5 * math.log(torch.finfo(sigma.dtype).tiny)
+    outside = (distance > radius) | (exponent < smallest)
+    taps = torch.exp(exponent.masked_fill(outside, -math.inf))
     return taps / torch.exp(-0.5 * (offset / sigma) ** 2).sum()
 
 

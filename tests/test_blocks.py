@@ -14,6 +14,7 @@ from nodule_lesson.blocks import (
     ASPP,
     CombinationBlock,
     Concatenation,
+    DepthwiseConv,
     DepthwiseSeparableConv,
     Head,
     LinearCombination,
@@ -415,3 +416,21 @@ def test_head_is_a_mean_and_a_line():
     x = field(3, 5, 4, 6)
     weight, bias = head[2].weight[0], head[2].bias[0]
     close(head(x), x.mean((2, 3)) @ weight + bias)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kernel, dilation", [(3, 1), (3, 2), (3, 5), (3, 9), (3, 15), (5, 3)])
+def test_a_depthwise_convolution_is_pytorchs_whatever_its_dilation(kernel, dilation, layout):
+    """Values and both gradients, on sides that the dilation does not divide."""
+    torch.manual_seed(0)
+    layer = DepthwiseConv(4, kernel, dilation=dilation).double()
+    x = torch.randn(2, 4, 9, 7, dtype=torch.float64).contiguous(memory_format=layout)
+    x.requires_grad_()
+    expected = F.conv2d(x, layer.weight, None, 1, dilation * (kernel // 2), dilation, groups=4)
+    found = layer(x)
+    g = torch.randn_like(found)
+    wanted = torch.autograd.grad((expected * g).sum(), (x, layer.weight))
+    got = torch.autograd.grad((found * g).sum(), (x, layer.weight))
+    assert torch.allclose(found, expected)
+    assert all(torch.allclose(a, b) for a, b in zip(got, wanted, strict=True))
+    assert torch.allclose(layer(x[:0]), expected[:0]) and layer(x[:0]).shape == (0, 4, 9, 7)

@@ -82,7 +82,9 @@ def one_run(row="proposed", seed=0, profile=TINY):
 def test_the_grid_holds_the_papers_tables_and_more():
     assert len(grid.TABLES[1]) == 5 and len(grid.TABLES[2]) == 6 and len(grid.TABLES[3]) == 5
     printed = {name for names in grid.TABLES.values() for name in names}
-    assert set(grid.rows_of("all")) == set(grid.ROWS) == printed | set(grid.rows_of("extra"))
+    assert set(grid.rows_of("all")) == printed | set(grid.rows_of("extra"))
+    staged = {name for stage in grid.STAGES.values() for name in stage.rows}
+    assert set(grid.rows_of("all")) | staged <= set(grid.ROWS)
     assert grid.ROWS["freeze S9"].frozen == ("S9",) and grid.ROWS["freeze S9"].pretrained
     assert not any(grid.ROWS[name].pretrained for name in grid.TABLES[1])
 
@@ -93,7 +95,7 @@ def test_every_run_has_its_own_file_and_a_configuration_for_json(profile):
     assert len({one.name for one in runs}) == len(runs)
     for one in runs:
         assert json.loads(json.dumps(one.configuration)) == one.configuration
-        assert set(one.name) <= set("abcdefghijklmnopqrstuvwxyzSCFT0123456789-")
+        assert set(one.name) <= set("abcdefghijklmnopqrstuvwxyzCDFST0123456789-")
     seeds = [one.seed for one in runs]
     assert seeds == sorted(seeds)  # whole seeds first
 
@@ -112,7 +114,7 @@ def test_the_papers_profile_has_its_folds_and_its_numbers():
 def test_rows_of_the_laptop_take_the_same_number_of_steps_in_all():
     laptop = grid.PROFILES["laptop"]
     before = {True: laptop.pretrain_steps, False: 0}
-    assert {one.steps + before[one.row.pretrained] for one in grid.runs("all")} == {500}
+    assert {one.steps(0) + before[one.row.pretrained] for one in grid.runs("all")} == {500}
     steps = {one.row.name: one.configuration["profile"]["steps"] for one in grid.runs("all")}
     assert (steps["proposed"], steps["transfer"]) == (500, 200)
 
@@ -124,6 +126,40 @@ def test_unknown_names_are_refused_with_the_names_there_are():
         grid.runs(4)
     with pytest.raises(ValueError, match="freeze S9"):
         grid.runs(rows=["freeze S7"])
+
+
+@pytest.mark.parametrize("stage", grid.STAGES)
+def test_a_stage_crosses_its_rows_with_clinics_and_seeds(stage):
+    runs, wanted = grid.runs_of_stage(stage), grid.STAGES[stage]
+    clinics = grid.PROFILES[wanted.profile].clinics
+    assert (
+        len({one.name for one in runs}) == len(runs) == len(wanted.rows) * clinics * wanted.seeds
+    )
+    assert {(one.seed, one.clinic) for one in runs} == {
+        (seed, clinic + 1) for seed in range(wanted.seeds) for clinic in range(clinics)
+    }
+    for one in runs:
+        assert json.loads(json.dumps(one.configuration)) == one.configuration
+        assert one.configuration["clinic"] == one.clinic
+
+
+def test_the_night_trains_for_the_papers_epochs_with_the_papers_rates():
+    one = grid.runs_of_stage("1")[0]
+    assert one.steps(283) == 1415 and one.profile.epochs == 50
+    assert one.profile.learning_rate == one.std_learning_rate == 1e-3
+    assert len(grid.runs_of_stage("1")) == 81
+    with pytest.raises(ValueError, match="choice, 1, 2"):
+        grid.runs_of_stage("0")
+
+
+def test_the_protocol_of_the_night_names_rows_and_stages_that_exist():
+    path = results.results_folder() / "protocol_night.json"
+    protocol = json.loads(path.read_text(encoding="utf-8"))
+    assert len(protocol["comparisons"]) <= 8
+    for pair in protocol["comparisons"]:
+        rows = {*grid.STAGES["1"].rows, *grid.STAGES["2"].rows}
+        assert {pair["row"], pair["other"]} <= rows
+    assert set(grid.STAGES) <= set(protocol["stages"])
 
 
 def test_the_protocol_names_rows_that_exist_and_the_seeds_of_the_profile():
@@ -175,6 +211,22 @@ def test_folds_leave_each_lesion_out_once(data):
     names = set(sets.lesions_of(data.clinic))
     left = [names - set(sets.lesions_of(sets.fold(data.clinic, k))) for k in range(5)]
     assert sorted(name for part in left for name in part) == sorted(names)
+
+
+def test_a_second_clinic_and_an_external_test_are_used_where_they_are_there(folder, tmp_path):
+    for part in sets.SETS:
+        (tmp_path / part).symlink_to(folder / part)
+    write_set(tmp_path / "clinic-2", ["k", "l"], 4, 4)
+    write_set(tmp_path / "external", ["m", "n"], 2, 5)
+    first, second = (sets.load(tmp_path, 32, clinic=k, most=None) for k in (1, 2))
+    assert set(second.clinic.patient) == {"k", "l"} and set(first.clinic.patient) == {"d", "e"}
+    assert set(second.external.patient) == {"m", "n"}
+    assert list(first.tests) == ["small", "large", "external"]
+    assert list(sets.load(folder, 32).tests) == ["small", "large"]
+    for test in (first.large, first.external):  # every slice of a lesion is scored
+        assert (test.lesion != "").sum() == 3 * len(sets.lesions_of(test))
+    with pytest.raises(ValueError, match="lacks clinic-3"):
+        sets.load(tmp_path, 32, clinic=3)
 
 
 def test_sets_that_share_a_patient_are_refused(folder, tmp_path):
@@ -316,6 +368,105 @@ def test_sigma_learns_at_its_own_rate_and_in_one_row_at_that_of_the_network(data
         history = run.execute(one, data, tmp_path, progress=False)["training"]
         moved[row] = abs(history["sigma"][0][1] - first)
     assert moved["proposed"] > 5 * moved["slow std"] > 0
+
+
+NIGHT = replace(TINY, name="night", epochs=5, clinics=2, slices_of_a_lesion=None)
+
+
+@pytest.fixture(scope="module")
+def night(data, work):
+    torch.set_num_threads(1)
+    one = grid.Run("discs", NIGHT, grid.ROWS["proposed"], None, 0, 1)
+    looks = []
+    look = run.Chosen.look
+
+    def recorded(chosen, step):
+        before = {k: v.clone() for k, v in chosen.model.state_dict().items()}
+        random = torch.get_rng_state()
+        look(chosen, step)
+        after = chosen.model.state_dict()
+        assert chosen.model.training and torch.equal(torch.get_rng_state(), random)
+        assert all(torch.equal(before[k], after[k]) for k in before)
+        if step % chosen.every == 0:
+            looks.append(
+                run.lesion_dice(run.predict(chosen.model, data.small)["mask"], data.small)
+            )
+            chosen.model.train()
+
+    run.Chosen.look = recorded
+    try:
+        return run.execute(one, data, work, progress=False), looks
+    finally:
+        run.Chosen.look = look
+
+
+def test_weights_are_chosen_where_left_out_lesions_were_outlined_best(night, data):
+    result, looks = night
+    steps = 5 * len(data.clinic) // 4
+    assert (
+        result["training"]["steps"]
+        == steps
+        == grid.Run("", NIGHT, None, None, 0).steps(len(data.clinic))
+    )
+    chosen = result["chosen"]
+    assert [step for step, _ in chosen["looks"]] == [
+        step for step in range(1, steps + 1) if step % (steps // 10) == 0
+    ]
+    means = [np.mean(dice) for dice in looks]
+    assert [dice for _, dice in chosen["looks"]] == pytest.approx(means, abs=1e-4)
+    best = int(np.argmax(means))
+    assert chosen["step"] == chosen["looks"][best][0]
+    assert chosen["dice"]["small"] == looks[best]
+
+
+def test_looking_for_weights_does_not_change_the_training(night, data, tmp_path):
+    one = grid.Run("discs", NIGHT, grid.ROWS["proposed"], None, 0, 1)
+    model = run.prepared(one, data, tmp_path, progress=False)
+    history, chosen = run.train(
+        model,
+        data.clinic,
+        replace(
+            one, profile=replace(NIGHT, epochs=None, scratch_steps=(one.steps(len(data.clinic))))
+        ),
+        progress=False,
+    )
+    assert chosen is None
+    assert history["losses"] == night[0]["training"]["losses"]
+
+
+def test_the_best_threshold_is_that_of_the_training_lesions(data):
+    slices = {name: data.clinic if name == "train" else data.large for name in ("train", "large")}
+    # x is 0.3 on the lesion, 0.2 beside it: all thresholds in (0.2, 0.3] are right.
+    predictions = {
+        name: {"x": np.where(part.masks[:, 0].numpy() > 0, 0.3, 0.2)}
+        for name, part in slices.items()
+    }
+    found = run.at_best_threshold(predictions, slices)
+    assert found["threshold"] == 0.3 and set(found["dice"]["large"]) == {1.0}
+
+
+def test_the_temperature_undoes_a_classifier_that_is_too_sure(data):
+    random = np.random.default_rng(0)
+    slices = copy.copy(data.large)
+    logit = random.normal(0, 2, 4000)
+    slices.has_nodule = torch.from_numpy(random.random(4000) < 1 / (1 + np.exp(-logit))).float()
+    found = run.best_temperature(1 / (1 + np.exp(-3 * logit)), slices)
+    assert found == pytest.approx(3, rel=0.1)
+
+
+def test_each_reading_of_the_dice_is_what_a_row_is_trained_with(data, tmp_path, monkeypatch):
+    readings = []
+
+    def recorded(output, masks, has_nodule, **how):
+        readings.append(how)
+        return multitask_loss(output, masks, has_nodule, **how)
+
+    monkeypatch.setattr(run, "multitask_loss", recorded)
+    for over in ("slice", "batch", "nodule"):
+        readings.clear()
+        one = one_run(f"unet (Dice by {over})")
+        run.execute(one, data, tmp_path, progress=False)
+        assert readings[: TINY.scratch_steps] == [{"dice_over": over}] * TINY.scratch_steps
 
 
 def test_a_set_without_empty_slices_has_no_share_of_them(folder, data, tmp_path):
@@ -493,8 +644,9 @@ def test_a_grid_goes_on_where_it_stopped(folder, tmp_path, capsys, monkeypatch):
 
 
 def test_a_run_that_fails_is_named_and_does_not_stop_the_others(folder, tmp_path, monkeypatch):
-    def poisoned(output, masks, has_nodule):
-        return multitask_loss(output, masks, has_nodule) * (np.nan if output.nodule is None else 1)
+    def poisoned(output, masks, has_nodule, **how):
+        loss = multitask_loss(output, masks, has_nodule, **how)
+        return loss * (np.nan if output.nodule is None else 1)
 
     monkeypatch.setattr(run, "multitask_loss", poisoned)
     runs = [one_run("unet"), one_run("backbone")]

@@ -132,3 +132,21 @@ def test_the_loss_and_its_gradient_are_finite_where_probabilities_saturate():
 def test_shapes_that_do_not_fit(change, name):
     with pytest.raises(ValueError, match=f"^{name} must have the shape"):
         multitask_loss(*change(*an_output()))
+
+
+def test_three_readings_of_the_dice_by_plain_sums():
+    torch.manual_seed(0)
+    p = torch.rand(5, 1, 6, 6, dtype=torch.float64)
+    y = (torch.rand(5, 1, 6, 6) < 0.3).double()
+    y[1] = y[3] = 0
+
+    def one(p, y):
+        return 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+
+    by_slice = torch.stack([one(p[k], y[k]) for k in range(5)])
+    assert torch.isclose(dice_loss(p, y), by_slice.mean())
+    assert torch.isclose(dice_loss(p, y, over="batch"), one(p, y))
+    assert torch.isclose(dice_loss(p, y, over="nodule"), by_slice[[0, 2, 4]].mean())
+    assert dice_loss(p, torch.zeros_like(y), over="nodule") == 0
+    with pytest.raises(ValueError, match="slice, batch, nodule"):
+        dice_loss(p, y, over="image")

@@ -11,7 +11,9 @@ from scipy import stats
 from nodule_lesson import paper
 from nodule_lesson.statistics import (
     Difference,
+    crossed,
     detectable,
+    holm,
     interval,
     paired,
     power,
@@ -301,3 +303,58 @@ def test_every_row_of_the_paper_keeps_jensens_bounds():
         assert (dice < 2 * p * s / (p + s)).all()
         assert (dice < 2 * iou / (1 + iou)).all() and (iou < dice).all()
         assert (assd < hd).all()
+
+
+# --- trainings and patients together -------------------------------------------------------------
+
+
+def crossed_sample(random, trainings=3, patients=40, of_trainings=0.02, of_patients=0.08):
+    """Values of lesions with a training's, a patient's and an own part, and true mean 0."""
+    patient = np.repeat(np.arange(patients), random.integers(1, 4, patients))
+    values = of_trainings * random.standard_normal((trainings, 1))
+    values = values + of_patients * random.standard_normal(patients)[patient]
+    return values + 0.1 * random.standard_normal((trainings, len(patient))), patient
+
+
+def test_crossed_intervals_hold_the_truth_as_often_as_they_say():
+    random = np.random.default_rng(0)
+    for parts in ((0.0, 0.08), (0.02, 0.08), (0.03, 0.0)):
+        held = 0
+        for _ in range(1000):
+            found = crossed(*crossed_sample(random, of_trainings=parts[0], of_patients=parts[1]))
+            held += found.low <= 0 <= found.high
+        # Satterthwaite's freedom is too large where few trainings decide alone: the lower end.
+        assert 0.9 <= held / 1000 <= 0.99, parts
+
+
+def test_a_crossed_interval_is_students_where_one_part_is_alone():
+    random = np.random.default_rng(1)
+    by_training = random.standard_normal(4)
+    found = crossed(np.repeat(by_training[:, None], 6, 1), np.arange(6))
+    assert (found.low, found.high) == pytest.approx(t_interval(by_training))
+    assert found.p == pytest.approx(stats.ttest_1samp(by_training, 0).pvalue)
+    by_patient = random.standard_normal(30)
+    found = crossed(np.repeat(by_patient[None], 3, 0), np.arange(30))
+    assert (found.low, found.high) == pytest.approx(t_interval(by_patient))
+    assert found.of_trainings == pytest.approx(0)
+
+
+def test_crossed_leaves_out_what_is_nan_in_a_training_and_refuses_other_shapes():
+    values = np.arange(12.0).reshape(2, 6)
+    spoilt = values.copy()
+    spoilt[1, 5] = np.nan
+    patients = np.array(list("aabbcc"))
+    assert crossed(spoilt, patients) == crossed(values[:, :5], patients[:5])
+    assert crossed(np.zeros((2, 6)), patients).p == 1
+    for wrong in (values[0], values[:1], np.full((2, 6), np.nan)):
+        with pytest.raises(ValueError):
+            crossed(wrong, patients)
+    with pytest.raises(ValueError, match="level"):
+        crossed(values, patients, level=1)
+
+
+def test_holm_against_the_definition():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == pytest.approx([1, 1]) and holm([]).shape == (0,)
+    with pytest.raises(ValueError, match="probabilities"):
+        holm([1.2])

@@ -19,6 +19,9 @@ def main(arguments=None):
     )
     parser.add_argument("--table", default="all", help="1, 2, 3, extra or all (default)")
     parser.add_argument("--rows", nargs="+", help="some rows by name, instead of a table")
+    parser.add_argument(
+        "--stage", choices=grid.STAGES, help="a part of the evidence, instead of all these"
+    )
     parser.add_argument("--profile", default="laptop", choices=grid.PROFILES)
     parser.add_argument(
         "--data", default="simulated", help="simulated, or a folder of PatchSets (README)"
@@ -33,11 +36,15 @@ def main(arguments=None):
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     name = "simulated" if options.data == "simulated" else Path(options.data).resolve().name
     try:
-        runs = grid.runs(table, options.profile, name, options.rows)
+        if options.stage:
+            runs = grid.runs_of_stage(options.stage)
+        else:
+            runs = grid.runs(table, options.profile, name, options.rows)
         out = options.out or results_folder()
         work = options.work or cache_folder() / "pretrained"
         schedule.carry_out(runs, options.data, out, work, options.workers, options.scheduler)
-        show(runs, name, options.profile, out)
+        if not options.stage:
+            show(runs, name, options.profile, out)
     except (ValueError, FileNotFoundError) as error:
         parser.exit(2, f"error: {error}\n")
 

@@ -1,15 +1,17 @@
 """What the experiments learn from and are scored on.
 
-Three PatchSets: `pretrain`, many patients as in LUNA16; `clinic`, the few patients of one clinic,
-whose lesions are split into 45 to train on and the rest, the *small* test; and `large`, lesions of
-other patients, the *large* test. `load` cuts them to the size that a profile wants and scales each
-slice by Eq. (6).
+PatchSets: `pretrain`, many patients as in LUNA16; `clinic`, the few patients of one clinic, whose
+lesions are split into 45 to train on and the rest, the *small* test; and `large`, lesions of other
+patients, the *large* test. There may be further clinics, `clinic-2` and so on, and `external`,
+patients scanned in another way than all these. `load` cuts them to the size that a profile wants
+and scales each slice by Eq. (6).
 
 The split of the clinic is by lesion, as in the paper: both sides share patients, so the small test
 leaks. The large test does not.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -32,11 +34,13 @@ TRAIN_LESIONS = 45  # of the clinic's 56: the paper's number
 SLICES_OF_A_LESION = 2  # in the large test, at equal steps through the lesion
 KEPT = 3  # slices of a lesion that a simulated large set keeps
 EMPTY_SLICES = 400  # at most, of the large test
-# Domain, seeds and patients a seed: the three sets share no patient.
+# Domain, seeds and patients a seed: no two sets share a patient.
 SIMULATED = {
     "pretrain": ("luna_like", range(1), 80),
     "clinic": ("clinic_like", range(1), 7),
     "large": ("clinic_like", range(1, 19), 7),
+    "clinic-2": ("clinic_like", range(19, 20), 7),
+    "clinic-3": ("clinic_like", range(20, 21), 7),
 }
 
 
@@ -71,54 +75,82 @@ class Slices:
 
 @dataclass
 class Data:
-    """The sets of one experiment: pretrain, clinic (what may be trained on), small, large."""
+    """The sets of one experiment: pretrain, clinic (what may be trained on), small, large, and
+    external, None where there is none."""
 
     pretrain: Slices
     clinic: Slices
     small: Slices
     large: Slices
+    external: Slices | None
     checksums: dict
     sources: dict
 
+    @property
+    def tests(self):
+        """The tests that are there, by name."""
+        tests = {"small": self.small, "large": self.large, "external": self.external}
+        return {name: slices for name, slices in tests.items() if slices is not None}
 
-def load(data="simulated", side=64, patients=None, workers=None):
+
+def load(
+    data="simulated",
+    side=64,
+    patients=None,
+    workers=None,
+    clinic=1,
+    most=SLICES_OF_A_LESION,
+):
     """The sets named by `data`, cut to side x side around the centre: a `Data`.
 
-    data: "simulated", or a folder that holds the PatchSets pretrain, clinic and large. Simulated
-    sets are made when first asked for, in about ten minutes on two cores, and kept in the user's
-    cache. patients: simulated sets of at most so many patients each, for a trial. Raises
-    ValueError where a set is missing, damaged, smaller than `side`, or where two share a patient.
+    data: "simulated", or a folder that holds the PatchSets pretrain, clinic and large, further
+    clinics if they are wanted, and perhaps external. Simulated sets are made when first asked for,
+    in about ten minutes on two cores, and kept in the user's cache. patients: simulated sets of at
+    most so many patients each, for a trial. clinic: its number, from 1. most: slices of a lesion
+    in the large and the external test, None for all. Raises ValueError where a set is missing,
+    damaged, smaller than `side`, or where two share a patient.
     """
+    needed = parts_of(clinic)
     if str(data) == "simulated":
-        folder = simulated(patients, workers)
+        folder = simulated(patients, workers, needed)
     else:
         folder = Path(data)
-        missing = [part for part in SETS if not (folder / part).is_dir()]
+        missing = [part for part in needed if not (folder / part).is_dir()]
         if missing:
             raise ValueError(
-                f"data must be simulated or a folder with the PatchSets {', '.join(SETS)}; "
+                f"data must be simulated or a folder with the PatchSets {', '.join(needed)}; "
                 f"{folder} lacks {', '.join(missing)}."
             )
-    sets = {part: PatchSet.open(folder / part) for part in SETS}
+    names = dict(zip(SETS, needed, strict=True))
+    if (folder / "external").is_dir():
+        names["external"] = "external"
+    sets = {part: PatchSet.open(folder / name) for part, name in names.items()}
     cut = {part: slices_of(patch_set, side) for part, patch_set in sets.items()}
-    for one, other in (("pretrain", "clinic"), ("pretrain", "large"), ("clinic", "large")):
+    for one, other in itertools.combinations(cut, 2):
         both = set(cut[one].patient) & set(cut[other].patient)
         if both:
             raise ValueError(
                 f"{one} and {other} must share no patient, found {min(both)} in both."
             )
     clinic, small = split_clinic(cut["clinic"])
-    large = cut["large"]
-    if not len(lesions_of(large)):
-        raise ValueError("large must have lesions with a consensus, found none.")
+    for part in cut.keys() & {"large", "external"}:
+        if not len(lesions_of(cut[part])):
+            raise ValueError(f"{part} must have lesions with a consensus, found none.")
+        cut[part] = cut[part][thinned(cut[part], most)]
     return Data(
         cut["pretrain"],
         clinic,
         small,
-        large[thinned(large)],
+        cut["large"],
+        cut.get("external"),
         {part: checksum(patch_set) for part, patch_set in sets.items()},
         {part: _origin(patch_set) for part, patch_set in sets.items()},
     )
+
+
+def parts_of(clinic):
+    """Names of the PatchSets that an experiment on this clinic needs, in the order of SETS."""
+    return ("pretrain", "clinic" if clinic == 1 else f"clinic-{clinic}", "large")
 
 
 def slices_of(patch_set, side):
@@ -188,14 +220,15 @@ def lesions_of(slices):
 def thinned(slices, most=SLICES_OF_A_LESION):
     """Rows: `most` slices of each lesion, at equal steps through it, and some empty slices.
 
-    A thousand lesions need not be scored on every slice. Slices without a consensus are left out.
+    A thousand lesions need not be scored on every slice; None takes all of them. Slices without a
+    consensus are left out.
     """
     drawn = slices.masks.flatten(1).any(1).numpy()
     rows = []
     for name in lesions_of(slices):
         mine = np.flatnonzero((slices.lesion == name) & drawn)
         mine = mine[np.argsort(slices.slices["slice"][mine], kind="stable")]
-        steps = (np.arange(most) + 0.5) * len(mine) / most
+        steps = (np.arange(most or len(mine)) + 0.5) * len(mine) / (most or len(mine))
         rows.append(np.unique(mine[steps.astype(int)]))
     empty = np.flatnonzero(slices.lesion == "")
     empty = np.random.default_rng(6).permutation(empty)[: min(len(rows), EMPTY_SLICES)]
@@ -216,12 +249,13 @@ def _origin(patch_set):
 # --- simulated sets ------------------------------------------------------------------------------
 
 
-def simulated(patients=None, workers=None):
-    """The folder in the user's cache with the three simulated sets, made where it is not there."""
+def simulated(patients=None, workers=None, parts=SETS):
+    """The folder in the user's cache with simulated sets, each made where it is not there."""
     simulator = simulator_sha256()
     some = "" if patients is None else f"-{patients}-patients"
     folder = cache_folder() / f"experiments-{simulator[:12]}{some}"
-    for part, (domain, seeds, count) in SIMULATED.items():
+    for part in parts:
+        domain, seeds, count = SIMULATED[part]
         if (folder / part).is_dir():
             continue
         jobs = [(domain, seed, number + 1) for seed in seeds for number in range(count)]

@@ -4,8 +4,9 @@ A `Row` is a row of a table: which network, from which weights, on what. A `Prof
 everything is and how long it learns. A `Run` is one row with one fold and one seed.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
+from nodule_lesson.losses import DICE_OVER
 from nodule_lesson.multitask import SLIM
 
 # Printed in the paper, in this order; the others are what its claims need and it does not have.
@@ -23,7 +24,8 @@ class Row:
     pretrained: first trained on `pretrain`, without STD, then here. frozen: blocks held still.
     prior: what the prior's c is while training, one of `variants.PRIORS`. iteration: "derived" or
     "printed", Eq. (5) as the paper has it. lesions: how many of the clinic's training lesions.
-    own_rate: whether sigma and lambda2 have a learning rate of their own.
+    own_rate: whether sigma and lambda2 have a learning rate of their own, the profile's, or
+    std_learning_rate. dice_over: what the Dice loss is taken over, None for the profile's reading.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Row:
     std: bool = False  # STD at the end of a network that has none
     lesions: int = 45
     own_rate: bool = True
+    std_learning_rate: float | None = None
+    dice_over: str | None = None
 
 
 _TRANSFER = Row("transfer", pretrained=True)
@@ -77,6 +81,16 @@ ROWS = {
             replace(_TRANSFER, name=f"{count} lesions, transfer", lesions=count)
             for count in (5, 15)
         ),
+        # Three readings of the Dice in Eq. (7), and a faster rate for sigma and lambda2.
+        *(
+            Row(f"{name} (Dice by {over})", name, dice_over=over)
+            for over in DICE_OVER
+            for name in ("unet", "backbone", "backbone+combination", "proposed")
+        ),
+        *(
+            Row(f"proposed (Dice by {over}, fast STD)", dice_over=over, std_learning_rate=2e-2)
+            for over in DICE_OVER
+        ),
     )
 }
 
@@ -84,10 +98,13 @@ ROWS = {
 @dataclass(frozen=True)
 class Profile:
     """How large and how long. side: of a crop. steps: on the clinic's lesions, after pre-training.
-    scratch_steps: on the clinic's lesions, without it.
+    scratch_steps: on the clinic's lesions, without it. epochs: instead of both, how often each of
+    the clinic's slices is seen.
 
     folds: None for a run on all training lesions, or the number of folds. seeds: of the rows in
-    TABLES; extra_seeds: of the others. patients: of simulated sets, None for all.
+    TABLES; extra_seeds: of the others. clinics: each run is done on so many. patients: of
+    simulated sets, None for all. slices_of_a_lesion: scored at most, None for all. dice_over: what
+    the Dice loss is taken over, see `losses.dice_loss`.
     """
 
     name: str
@@ -105,12 +122,23 @@ class Profile:
     weight_decay: float = 1e-8
     std_learning_rate: float = 2e-2
     decay: float = 0.75  # after every tenth of the steps: five of fifty epochs
+    clinics: int = 1
+    epochs: int | None = None
+    slices_of_a_lesion: int | None = 2
+    dice_over: str = "slice"
 
     @property
     def width(self):
         return 8 if self.slim else 64
 
 
+_NIGHT = Profile(
+    *("night", True, 64, 10_000, 0, 0, None, 3, 1),
+    clinics=3,
+    epochs=50,
+    slices_of_a_lesion=None,
+    std_learning_rate=1e-3,  # the network's: the paper has one
+)
 PROFILES = {
     profile.name: profile
     for profile in (
@@ -118,6 +146,10 @@ PROFILES = {
         Profile("demo", True, 32, 6, 6, 6, None, 1, 1, patients=1),
         # On two cores of a laptop. Every row takes 500 steps in all: protocol.json says why.
         Profile("laptop", True, 64, 300, 200, 500, None, 3, 1),
+        # The evidence of the last chapters: two cores, some nights. protocol_night.json says why.
+        _NIGHT,
+        # Before it, what the paper leaves open is chosen, with as many steps as a real clinic has.
+        replace(_NIGHT, name="choice", epochs=20),
         # One T4: some minutes a row, as the chapter on training projects; not measured.
         Profile("colab", False, 64, 8_000, 3_250, 11_250, None, 1, 1),
         # The paper's: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
@@ -128,25 +160,39 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One row, one fold, one seed, of one profile. data: the name of the data."""
+    """One row, one fold, one seed, one clinic, of one profile. data: the name of the data."""
 
     data: str
     profile: Profile
     row: Row
     fold: int | None
     seed: int
+    clinic: int = 1
 
     @property
     def name(self):
         """A name for files: letters, digits and hyphens."""
         text = "".join(c if c.isalnum() else "-" for c in self.row.name.replace("+", "plus-"))
         number = "" if self.fold is None else f"-fold{self.fold}"
-        return f"{text}{number}-seed{self.seed}".replace("--", "-")
+        clinic = f"-clinic{self.clinic}" if self.profile.clinics > 1 else ""
+        return f"{text}{number}{clinic}-seed{self.seed}".replace("--", "-")
+
+    def steps(self, slices):
+        """How many steps it learns on a clinic of so many slices."""
+        profile = self.profile
+        if profile.epochs is not None:
+            return max(1, profile.epochs * slices // profile.batch)
+        return profile.steps if self.row.pretrained else profile.scratch_steps
 
     @property
-    def steps(self):
-        """How long it learns on the clinic's lesions."""
-        return self.profile.steps if self.row.pretrained else self.profile.scratch_steps
+    def dice_over(self):
+        return self.row.dice_over or self.profile.dice_over
+
+    @property
+    def std_learning_rate(self):
+        """Of sigma and lambda2; None: that of the network."""
+        own = self.row.std_learning_rate or self.profile.std_learning_rate
+        return own if self.row.own_rate else None
 
     @property
     def configuration(self):
@@ -158,25 +204,85 @@ class Run:
             for key, value in row["options"].items()
         }
         profile = asdict(self.profile)
-        for unused in ("folds", "seeds", "extra_seeds", "scratch_steps"):  # not of one run
+        for unused in (
+            "folds",
+            "seeds",
+            "extra_seeds",
+            "scratch_steps",
+            "clinics",
+        ):  # of many runs
             del profile[unused]
-        profile["steps"] = self.steps
+        if self.profile.epochs is None:
+            profile["steps"] = self.steps(0)
+        else:
+            del profile["steps"]
+        # What came after the first results is left out where it changes nothing of them.
+        _drop_defaults(row, Row, ("std_learning_rate", "dice_over"))
+        _drop_defaults(profile, Profile, ("epochs", "slices_of_a_lesion", "dice_over"))
+        clinic = {"clinic": self.clinic} if self.profile.clinics > 1 else {}
         return {
             "data": self.data,
             "row": row,
             "profile": profile,
+            **clinic,
             "fold": self.fold,
             "seed": self.seed,
         }
 
 
+def _drop_defaults(values, kind, names):
+    for known in fields(kind):
+        if known.name in names and values[known.name] == known.default:
+            del values[known.name]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the evidence: rows of one profile, on each of its clinics, with so many seeds."""
+
+    data: str
+    rows: tuple
+    seeds: int
+    profile: str = "night"
+
+
+_READINGS = tuple(name for name in ROWS if "(Dice by" in name)
+_TABLES_1_AND_3 = tuple(dict.fromkeys(TABLES[1] + TABLES[3]))
+STAGES = {
+    "choice": Stage(
+        "simulated", tuple(n for n in _READINGS if "backbone" not in n), 1, profile="choice"
+    ),
+    "1": Stage("real", _TABLES_1_AND_3, 3),
+    "2": Stage("real", (*TABLES[2][1:], "unet, pre-trained", "resunet, pre-trained"), 1),
+    "5": Stage("simulated", _TABLES_1_AND_3, 1),
+}
+
+
+def runs_of_stage(name):
+    """The runs of a stage, seed by seed and clinic by clinic: a list. ValueError for no stage."""
+    if name not in STAGES:
+        raise ValueError(f"stage must be one of {', '.join(STAGES)}; found {name!r}.")
+    stage = STAGES[name]
+    profile = PROFILES[stage.profile]
+    return [
+        Run(stage.data, profile, ROWS[row], None, seed, clinic)
+        for seed in range(stage.seeds)
+        for clinic in range(1, profile.clinics + 1)
+        for row in stage.rows
+    ]
+
+
 def rows_of(table):
-    """Names of the rows of a table: 1, 2, 3, "extra" for what no table has, or "all"."""
+    """Names of the rows of a table: 1, 2, 3, "extra" for what no table has, or "all".
+
+    Rows that only a stage of the night has are in none of these.
+    """
     printed = list(dict.fromkeys(name for names in TABLES.values() for name in names))
+    extra = [name for name in ROWS if name not in printed and name not in _READINGS]
     if table == "all":
-        return printed + [name for name in ROWS if name not in printed]
+        return printed + extra
     if table == "extra":
-        return [name for name in ROWS if name not in printed]
+        return extra
     if table not in TABLES:
         raise ValueError(f"table must be 1, 2, 3, extra or all, found {table!r}.")
     return list(TABLES[table])

@@ -21,7 +21,7 @@ from nodule_lesson.files import write_whole
 
 MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")
 OVERLAPS = MEASURES[1:4]  # defined for every lesion; precision is not where nothing is marked
-TESTS = ("small", "large")
+TESTS = ("small", "large")  # and "external", where there is one
 SMALL_LESION = 6.0  # mm; lesions below are shown apart
 _NEEDED = {
     "configuration": ("data", "row", "profile", "fold", "seed"),
@@ -49,7 +49,7 @@ def read(data="simulated", profile="laptop", folder=None, traced=True):
     there are none, ValueError for a file that is damaged or cannot be traced.
     """
     place = Path(folder or results_folder()) / f"{data}-{profile}"
-    files = sorted(file for file in place.glob("*.json") if file.name != "lesions.json")
+    files = sorted(file for file in place.glob("*.json") if not file.name.startswith("lesions"))
     if not files:
         raise FileNotFoundError(
             f"no results of {data} in the profile {profile} in {place.parent}; make them with "
@@ -72,6 +72,12 @@ def keep_once(content, path):
         write(content, path)
     elif json.loads(path.read_text(encoding="utf-8")) != content:
         raise ValueError(f"{path} is of other data: move the folder away, or choose another.")
+
+
+def lesions_file(configuration):
+    """The name of the file with the lesions of a run's tests: each clinic has one."""
+    clinic = configuration.get("clinic")
+    return "lesions.json" if clinic is None else f"lesions-clinic{clinic}.json"
 
 
 def configuration(path):
@@ -111,7 +117,7 @@ def check(result, lesions, traced=True):
         )
     if result["data"]["checksums"] != lesions["checksums"]:
         raise ValueError("the data have other checksums than those of lesions.json.")
-    for test in TESTS:
+    for test in [name for name in (*TESTS, "external") if name in lesions]:
         for measure in MEASURES:
             found = len(result["scores"][test].get(measure, ()))
             wanted = len(lesions[test]["lesion"])

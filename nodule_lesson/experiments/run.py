@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialised
+from scipy import optimize
+from torch.nn import functional as F
 from torch.optim.lr_scheduler import StepLR
 
 import nodule_lesson
@@ -31,6 +33,7 @@ from nodule_lesson.transfer import freeze
 
 LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
 INTERVENED = ("proposed", "transfer", "backbone+combination")  # rows asked what if
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 DIGITS = 4
 EVERY = 500  # steps between two checkpoints: some minutes on a T4, longer than a laptop's run
 
@@ -53,7 +56,7 @@ def execute(run, data, work, progress=True):
     if row.lesions < sets.TRAIN_LESIONS:
         clinic = sets.fewer_lesions(clinic, row.lesions, run.seed)
     checkpoint = checkpoint_of(run, data, work)
-    history = train(model, clinic, run, progress, checkpoint)
+    history, chosen = train(model, clinic, run, progress, checkpoint, data.small)
     keep_weights(model, run, work)
     torch.manual_seed(run.seed)  # a shuffled c is drawn while scoring, too
     result = {
@@ -71,11 +74,15 @@ def execute(run, data, work, progress=True):
         "classifier": {},
         "false_positive_pixels": {},
     }
-    for name, slices in (("train", clinic[sets.thinned(clinic)]), ("small", data.small)):
-        predicted = predict(model, slices)
-        result["scores"][name] = lesion_scores(predicted, slices)
-    predicted = predict(model, data.large)
-    result["scores"]["large"] = lesion_scores(predicted, data.large)
+    seen = clinic[sets.thinned(clinic, profile.slices_of_a_lesion)]
+    tests = {"train": seen, **data.tests}
+    predictions = {name: predict(model, slices) for name, slices in tests.items()}
+    for name, slices in tests.items():
+        result["scores"][name] = lesion_scores(predictions[name], slices)
+    result["best_threshold"] = at_best_threshold(predictions, tests)
+    if chosen is not None:
+        result["chosen"] = chosen_scores(model, chosen, data.tests)
+    predicted = predictions["large"]
     empty = (data.large.lesion == "") & ~data.large.masks.flatten(1).any(1).numpy()
     result["false_positive_pixels"] = predicted["mask"][empty].sum((1, 2)).tolist()
     if predicted["c"] is not None:
@@ -86,7 +93,9 @@ def execute(run, data, work, progress=True):
         }
     result["interventions"] = {}
     if row.name in INTERVENED:
-        result["interventions"] = interventions(model, predicted, data.large, empty)
+        temperature = best_temperature(predictions["small"]["c"], data.small)
+        result["classifier"]["temperature"] = round(temperature, DIGITS)
+        result["interventions"] = interventions(model, predicted, data.large, empty, temperature)
     result["data"] = {"checksums": data.checksums, "sources": data.sources}
     result["provenance"] = {
         "command": command(run),
@@ -119,9 +128,12 @@ def prepared(run, data, work, progress=True):
     torch.manual_seed(run.seed)
     model = variants.build(run.row, run.profile).to(device())
     if run.row.pretrained:
-        weights = pretrain(run, data, work, progress)
-        model.load_state_dict({**model.state_dict(), **load_file(weights, device=str(device()))})
-    return model
+        weights = load_file(pretrain(run, data, work, progress), device=str(device()))
+        weights = {
+            name: value.to(model.state_dict()[name].dtype) for name, value in weights.items()
+        }
+        model.load_state_dict({**model.state_dict(), **weights})
+    return model.to(memory_format=torch.channels_last)
 
 
 def pretrain_path(run, data, work):
@@ -131,7 +143,8 @@ def pretrain_path(run, data, work):
     in the provenance of each run that begins with it.
     """
     row, profile = run.row, dict(run.configuration["profile"])
-    del profile["steps"]  # of what comes after
+    for after in ("steps", "epochs", "std_learning_rate"):  # of what comes after
+        profile.pop(after, None)
     decides = {
         "model": row.model,
         "options": run.configuration["row"]["options"],
@@ -139,6 +152,7 @@ def pretrain_path(run, data, work):
         "seed": run.seed,
         "data": data.checksums["pretrain"],
         "precision": best_precision(device()),
+        "dice_over": run.dice_over,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     return Path(work) / f"pretrained-{row.model}-seed{run.seed}-{key}.safetensors"
@@ -151,14 +165,14 @@ def pretrain(run, data, work, progress=True):
     if path.exists():
         return path
     torch.manual_seed(run.seed)
-    model = variants.build_plain(row, profile).to(device())
+    model = variants.build_plain(row, profile).to(device(), memory_format=torch.channels_last)
     slices = on_device(data.pretrain)
     told = {"weights": path.name, "code": code_sha256()}
     checkpoint = Checkpoint(f"{path}.checkpoint", told, EVERY)
     fit(
         model,
         Batches(*slices, size=profile.batch, seed=run.seed),
-        multitask_loss,
+        partial(multitask_loss, dice_over=run.dice_over),
         steps=profile.pretrain_steps,
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
@@ -167,7 +181,11 @@ def pretrain(run, data, work, progress=True):
         label=f"pre-training {row.model}, seed {run.seed}",
         progress=progress,
     )
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # Matrices in 16 bits: small enough to be kept with the results while a grid lasts.
+    weights = {
+        name: (value.half() if value.ndim > 1 else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
     write_whole(path, serialised(weights, {k: str(v) for k, v in made_by().items()}))
     checkpoint.remove()
     return path
@@ -182,6 +200,7 @@ class Trace:
 
     def __init__(self, std):
         self.std, self.sigma, self.lambda2, self.seconds, self.last = std, [], [], [], None
+        self.chosen = None
         self.clock = time.process_time if device().type == "cpu" else time.perf_counter
 
     def __call__(self, step, loss):
@@ -192,14 +211,50 @@ class Trace:
         if self.std is not None and (step % 10 == 0 or step == 1):
             self.sigma.append([step, round(self.std.sigma.item(), DIGITS)])
             self.lambda2.append([step, round(self.std.lambda2.item(), DIGITS)])
+        if self.chosen is not None:
+            self.chosen.look(step)
+            self.last = self.clock()
 
     def state_dict(self):
-        return {"sigma": self.sigma, "lambda2": self.lambda2, "seconds": self.seconds}
+        own = {"sigma": self.sigma, "lambda2": self.lambda2, "seconds": self.seconds}
+        return own if self.chosen is None else own | {"chosen": self.chosen.state_dict()}
 
     def load_state_dict(self, state):
         self.sigma, self.lambda2, self.seconds = (
             state[name] for name in ("sigma", "lambda2", "seconds")
         )
+        if self.chosen is not None:
+            self.chosen.load_state_dict(state["chosen"])
+
+
+class Chosen:
+    """The weights that had the highest mean Dice on left-out lesions, of ten looks on the way.
+
+    Where two looks are equal, the earlier one counts. A look changes neither weights nor running
+    averages nor random numbers: the training goes on as without it.
+    """
+
+    def __init__(self, model, slices, steps):
+        self.model, self.slices, self.every = model, slices, max(steps // 10, 1)
+        self.dice, self.step, self.weights = [], None, None
+
+    def look(self, step):
+        if step % self.every:
+            return
+        with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
+            predicted = predict(self.model, self.slices)
+        self.model.train()
+        dice = float(np.mean(lesion_dice(predicted["mask"], self.slices)))
+        if self.step is None or dice > max(value for _, value in self.dice):
+            self.step = step
+            self.weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.dice.append([step, round(dice, DIGITS)])
+
+    def state_dict(self):
+        return {"dice": self.dice, "step": self.step, "weights": self.weights}
+
+    def load_state_dict(self, state):
+        self.dice, self.step, self.weights = (state[k] for k in ("dice", "step", "weights"))
 
 
 def pretrained_by(run, data, work):
@@ -210,26 +265,33 @@ def pretrained_by(run, data, work):
         return file.metadata()
 
 
-def train(model, clinic, run, progress=True, checkpoint=None):
-    """Train in place; what is worth keeping of its history, as a dictionary."""
-    row, profile = run.row, run.profile
+def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
+    """Train in place: what is worth keeping of the history, and the `Chosen` weights.
+
+    left_out: slices of the lesions on which weights are chosen, in a profile that has epochs; in
+    others None is returned in the place of weights.
+    """
+    profile, steps = run.profile, run.steps(len(clinic))
     std = getattr(model, "std", None)
-    of_std = [] if std is None or not row.own_rate else [p for p in std.parameters()]
+    own_rate = run.std_learning_rate
+    of_std = [] if std is None or own_rate is None else list(std.parameters())
     known = {id(p) for p in of_std}
     groups = [
         {"params": [p for p in model.parameters() if id(p) not in known and p.requires_grad]}
     ]
     if of_std:
-        groups.append({"params": of_std, "lr": profile.std_learning_rate})
+        groups.append({"params": of_std, "lr": own_rate})
     trace, precision = Trace(std), best_precision(device())
+    if profile.epochs is not None:
+        trace.chosen = Chosen(model, left_out, steps)
     losses = fit(
         model,
         Telling(model, Batches(*on_device(clinic), size=profile.batch, seed=run.seed)),
-        multitask_loss,
-        steps=run.steps,
+        partial(multitask_loss, dice_over=run.dice_over),
+        steps=steps,
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
-        schedule=lambda adam: StepLR(adam, max(run.steps // 10, 1), profile.decay),
+        schedule=lambda adam: StepLR(adam, max(steps // 10, 1), profile.decay),
         parameters=groups,
         watch=trace,
         precision=precision,
@@ -240,7 +302,8 @@ def train(model, clinic, run, progress=True, checkpoint=None):
     # A GPU's steps are watched ten at once: nine of ten differences are nothing.
     typical = np.median if device().type == "cpu" else np.mean
     tens = [losses[k : k + 10] for k in range(0, len(losses), 10)]
-    return {
+    history = {
+        "steps": steps,
         "losses": rounded([np.mean(ten) for ten in tens]),  # means of ten steps
         "sigma": trace.sigma,
         "lambda2": trace.lambda2,
@@ -248,6 +311,7 @@ def train(model, clinic, run, progress=True, checkpoint=None):
         "clock": trace.clock.__name__,
         "cpu_seconds_a_step": round(float(typical(trace.seconds)), DIGITS),
     }
+    return history, trace.chosen
 
 
 def weights_path(run, work):
@@ -323,21 +387,62 @@ def kept_for_backward(model, slices, batch):
 
 
 @torch.no_grad()
-def predict(model, slices, batch=64):
-    """mask (N, H, W) bool, u (N, 1, H, W) and c (N,), None without a classifier."""
+def predict(model, slices, batch=16):
+    """mask (N, H, W) bool, x (N, H, W), u (N, 1, H, W) and c (N,), None without a classifier."""
     model.eval()
-    masks, fields, answers = [], [], []
+    masks, fields, answers, probabilities = [], [], [], []
     images, _, has_nodule = on_device(slices)
     for start in range(0, len(slices), batch):
         part = slice(start, start + batch)
         variants.tell_truth(model, has_nodule[part])
         output = model(images[part])
         masks.append((output.mask[:, 0] >= 0.5).cpu())
+        probabilities.append(output.mask[:, 0].cpu())
         fields.append(output.u.cpu())
         if output.nodule is not None:
             answers.append(output.nodule.cpu().double())
     c = torch.cat(answers).numpy() if answers else None
-    return {"mask": torch.cat(masks).numpy(), "u": torch.cat(fields), "c": c}
+    x = torch.cat(probabilities).numpy()
+    return {"mask": torch.cat(masks).numpy(), "x": x, "u": torch.cat(fields), "c": c}
+
+
+def at_best_threshold(predictions, tests):
+    """The threshold with the highest mean Dice on training lesions, and each test's Dice there.
+
+    Of equal ones, that nearest to 0.5.
+    """
+    by_threshold = {
+        t: float(np.mean(lesion_dice(predictions["train"]["x"] >= t, tests["train"])))
+        for t in sorted(THRESHOLDS, key=lambda t: abs(t - 0.5))
+    }
+    best = max(by_threshold, key=by_threshold.get)
+    dice = {
+        name: lesion_dice(predictions[name]["x"] >= best, slices) for name, slices in tests.items()
+    }
+    return {"threshold": best, "dice": dice}
+
+
+def chosen_scores(model, chosen, tests):
+    """Dice of the chosen weights on each test; the model has its last weights again afterwards."""
+    last = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(chosen.weights)
+    dice = {
+        name: lesion_dice(predict(model, slices)["mask"], slices) for name, slices in tests.items()
+    }
+    model.load_state_dict(last)
+    return {"step": chosen.step, "looks": chosen.dice, "dice": dice}
+
+
+def best_temperature(c, slices):
+    """The number that logit(c) is divided by to predict left-out slices best (Guo et al. 2017)."""
+    logit = torch.logit(torch.from_numpy(c), eps=1e-12)
+
+    def cross_entropy(log_temperature):
+        scaled = logit / np.exp(log_temperature)
+        return F.binary_cross_entropy_with_logits(scaled, slices.has_nodule.double()).item()
+
+    found = optimize.minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded")
+    return float(np.exp(found.x))
 
 
 def lesion_scores(predicted, slices):
@@ -386,14 +491,16 @@ def _scored(slices):
 
 
 @torch.no_grad()
-def interventions(model, predicted, slices, empty):
+def interventions(model, predicted, slices, empty, temperature):
     """What the trained network would have said otherwise: Dice by lesion, pixels on empty slices.
 
     Only the last layer is computed again, on the network's own u and c. With STD: the plain
-    sigmoid, another c, other lambda2. With a plain sigmoid and a classifier: STD put on after
+    sigmoid, another c, c at another temperature, logit(c) as the prior in the place of
+    lambda2 (1 - c), other lambda2. With a plain sigmoid and a classifier: STD put on after
     training, with the layer's first values.
     """
     u, c = predicted["u"], torch.from_numpy(predicted["c"]).float()
+    logit = torch.logit(torch.from_numpy(predicted["c"]), eps=1e-12).float()
     std = getattr(model, "std", None)
     if std is None:
         fixed = {"sigma": 1.0, "lambda1": 1.0, "epsilon": 1.0}
@@ -405,12 +512,20 @@ def interventions(model, predicted, slices, empty):
             "c = truth": (own, slices.has_nodule),
             "c = 1": (own, torch.ones_like(c)),
             "c shuffled": (own, c[torch.randperm(len(c), generator=random)]),
+            "c at its temperature": (own, torch.sigmoid(logit / temperature)),
             **{f"lambda2 = {value:g}": (float(value), c) for value in LAMBDA2},
         }
     masks = {} if std is None else {"plain sigmoid": u[:, 0].numpy() > 0}
     for name, (lambda2, answer) in cases.items():
         x = soft_threshold_dynamics(u, lambda2=lambda2, c=answer, iterations=10, **fixed)
         masks[name] = x[:, 0].numpy() >= 0.5
+    if std is not None:
+        for name, shift in (
+            ("logit(c) as the prior", logit),
+            ("logit(c) as the prior, at its temperature", logit / temperature),
+        ):
+            x = soft_threshold_dynamics(u + shift[:, None, None, None], iterations=10, **fixed)
+            masks[name] = x[:, 0].numpy() >= 0.5
     return {
         name: {
             "dice": lesion_dice(mask, slices),

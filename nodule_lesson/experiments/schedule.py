@@ -1,7 +1,7 @@
 """Who computes which run: this machine, in several processes, or a Dask cluster.
 
-Pre-training comes first, once for all rows that share it; then every run by itself. A finished run
-is a file, so a grid that was interrupted goes on where it stopped.
+Pre-training is done once for all rows that share it, beside the runs that need none; the others
+follow. A finished run is a file, so a grid that was interrupted goes on where it stopped.
 """
 
 import sys
@@ -29,34 +29,41 @@ def carry_out(runs, source, out, work, workers=1, scheduler=None):
     """
     out = Path(out)
     profile = runs[0].profile
-    if str(source) == "simulated":
-        source = sets.simulated(profile.patients)  # here, once: a Dask worker has no children
-    data = _data(str(source), profile.side)
     folder = out / f"{runs[0].data}-{profile.name}"
-    _keep_lesions(folder, data)
     left = [one for one in runs if not is_done(one, folder)]
     there = len(runs) - len(left)
     print(f"{len(runs)} runs: {there} there already, {len(left)} to do.", file=sys.stderr)
+    clinics = {one.clinic: one for one in left}
+    if left and str(source) == "simulated":  # here, once: a Dask worker has no children
+        parts = dict.fromkeys(part for number in clinics for part in sets.parts_of(number))
+        source = sets.simulated(profile.patients, parts=parts)
+    for one in clinics.values():
+        _keep_lesions(folder, one, _data(str(source), one.profile, one.clinic))
     first = {}
     for one in left:
         if one.row.pretrained:
+            data = _data(str(source), one.profile, one.clinic)
             first.setdefault(run.pretrain_path(one, data, work), one)
     first = [one for path, one in first.items() if not path.exists()]
     map_unordered = _on_cluster(scheduler) if scheduler else _here(workers)
     place = (str(source), str(Path(work).absolute()), workers == 1 and not scheduler)
-    for _ in tqdm(
-        map_unordered(_pretrain, first, *place), "pre-training", len(first), disable=not first
-    ):
-        pass  # what has failed fails again, and is told, with its runs
+    # Runs that wait for no weights keep all workers busy while others pre-train.
+    waits = [one for one in left if one.row.pretrained]
+    at_once = [("pretrain", one) for one in first]
+    at_once += [("execute", one) for one in left if not one.row.pretrained]
     failed = []
-    for one, result, error in tqdm(
-        map_unordered(_execute, left, *place), "runs", len(left), unit="run", disable=not left
-    ):
-        if error is not None:
-            failed.append(f"{one.name}: {error}")
-            continue
-        results.write(result, folder / f"{one.name}.json")
-        run.checkpoint_of(one, data, work).remove()
+    with tqdm(total=len(first) + len(left), desc="runs", unit="run", disable=not left) as bar:
+        for jobs in (at_once, [("execute", one) for one in waits]):
+            for task, one, result, error in map_unordered(_tried, jobs, *place):
+                bar.update()
+                if task == "pretrain":
+                    continue  # what has failed fails again, and is told, with its runs
+                if error is not None:
+                    failed.append(f"{one.name}: {error}")
+                    continue
+                results.write(result, folder / f"{one.name}.json")
+                data = _data(str(source), one.profile, one.clinic)
+                run.checkpoint_of(one, data, work).remove()
     if failed:
         raise ValueError(
             f"{len(failed)} of {len(left)} runs failed, the others are in {folder}; checkpoints "
@@ -79,47 +86,40 @@ def is_done(one, folder):
     return True
 
 
-def _keep_lesions(folder, data):
-    """lesions.json, once; another file must be of the same data."""
-    lesions = {
-        "checksums": data.checksums,
-        "sources": data.sources,
-        "small": run.lesion_table(data.small),
-        "large": run.lesion_table(data.large),
-    }
-    results.keep_once(lesions, folder / "lesions.json")
+def _keep_lesions(folder, one, data):
+    """lesions.json of a clinic, once; another file must be of the same data."""
+    tables = {name: run.lesion_table(slices) for name, slices in data.tests.items()}
+    if one.profile.clinics > 1:  # who was trained on decides what leaks
+        tables["train"] = run.lesion_table(data.clinic)
+    lesions = {"checksums": data.checksums, "sources": data.sources, **tables}
+    results.keep_once(lesions, folder / results.lesions_file(one.configuration))
 
 
-@lru_cache(maxsize=1)
-def _data(source, side):
-    return sets.load(source, side)
+@lru_cache(maxsize=3)
+def _data(source, profile, clinic):
+    return sets.load(source, profile.side, clinic=clinic, most=profile.slices_of_a_lesion)
 
 
-def _pretrain(one, source, work, progress):
-    return _tried(run.pretrain, one, source, work, progress)
-
-
-def _execute(one, source, work, progress):
-    return _tried(run.execute, one, source, work, progress)
-
-
-def _tried(function, one, source, work, progress):
-    """(run, result, None), or (run, None, what is wrong): one bad run does not stop the grid."""
+def _tried(job, source, work, progress):
+    """(task, run, result, error): one bad run does not stop the grid."""
+    task, one = job
+    function = {"pretrain": run.pretrain, "execute": run.execute}[task]
     try:
-        return one, function(one, _data(source, one.profile.side), work, progress), None
+        data = _data(source, one.profile, one.clinic)
+        return task, one, function(one, data, work, progress), None
     except ValueError as error:  # a loss that is no number, a checkpoint of other code
-        return one, None, str(error)
+        return task, one, None, str(error)
 
 
 def _here(workers):
     def map_unordered(function, jobs, *place):
         if workers == 1:
-            yield from (function(one, *place) for one in jobs)
+            yield from (function(job, *place) for job in jobs)
             return
         # Spawned, not forked: torch's threads do not survive a fork.
         context = get_context("spawn")
         with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
-            waiting = [pool.submit(function, one, *place) for one in jobs]
+            waiting = [pool.submit(function, job, *place) for job in jobs]
             try:
                 for future in as_completed(waiting):
                     yield future.result()
@@ -133,14 +133,14 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-def _alone(one, function, *place):
+def _alone(job, function, *place):
     """On a Dask worker. Two runs in one process would draw from the same random numbers."""
     from dask.distributed import get_worker
 
     if get_worker().state.nthreads > 1:
         raise ValueError("workers must have one thread each: dask worker ... --nthreads 1.")
     _one_thread()
-    return function(one, *place)
+    return function(job, *place)
 
 
 def _on_cluster(address):
