@@ -830,7 +830,7 @@ def test_committed_results_are_traceable_and_their_tables_add_up(place):
 
 
 @pytest.mark.parametrize("place", DONE, ids=lambda p: p.name)
-def test_comparisons_pair_the_same_lesions_and_seeds(place):
+def test_comparisons_pair_the_same_lesions(place):
     name, profile = place.name.rsplit("-", 1)
     found = results.read(name, profile)
     difference = found.compare("proposed", "unet")
@@ -860,6 +860,21 @@ def test_folds_of_a_seed_are_one_seed(result, lesions):
     assert line["by_seed"] == pytest.approx([0.4, 0.7]) and line["runs"] == 4
     assert line["missed"][0] == 0.25 and line["dice"][0] == pytest.approx(0.55)
     assert found.compare("unet", "proposed").mean == pytest.approx(0.075)
+
+
+def test_one_seed_is_compared_with_the_mean_of_the_others(result, lesions):
+    """0.8 less the mean of 0.5, 0.6 and 1.0; with the same seed alone it would be 0.8 - 0.5."""
+    runs = []
+    for row, seeds in (("unet", (0.8,)), ("proposed", (0.5, 0.6, 1.0))):
+        for seed, dice in enumerate(seeds):
+            one = copy.deepcopy(result)
+            one["configuration"]["seed"] = seed
+            one["configuration"]["row"]["name"] = row
+            one["scores"]["large"]["dice"] = [dice] * 12
+            runs.append(one)
+    found = results.Results(runs, lesions)
+    assert found.compare("unet", "proposed").mean == pytest.approx(0.1)
+    assert found.compare("proposed", "unet").mean == pytest.approx(-0.1)
 
 
 def test_results_are_found_in_an_installed_package_too(monkeypatch, tmp_path):

@@ -169,16 +169,11 @@ class Results:
 
         Folds of one seed are averaged: what they differ in is not the seed.
         """
-        by_seed = self._by_seed(row, measure, test)
-        return np.array([_mean_of_runs(np.array(folds)) for folds in by_seed.values()])
-
-    def _by_seed(self, row, measure, test):
-        """seed -> the values of its folds."""
-        found = {}
+        by_seed = {}
         for run in self.of(row):
             values = np.array(run["scores"][test][measure], dtype=float)
-            found.setdefault(run["configuration"]["seed"], []).append(values)
-        return found
+            by_seed.setdefault(run["configuration"]["seed"], []).append(values)
+        return np.array([_mean_of_runs(np.array(folds)) for folds in by_seed.values()])
 
     def mean(self, row, measure="dice", test="large", where=None):
         """(mean, low, high) over lesions of the means over seeds; patients drawn for the interval.
@@ -221,16 +216,11 @@ class Results:
     def compare(self, row, other, measure="dice", test="large", where=None):
         """The paired difference row - other: a `statistics.Difference`, patients drawn.
 
-        Each lesion's mean over the seeds that both rows have is compared with its own.
+        Lesions are pairs, seeds are not: of each lesion, the mean over all seeds of the one row
+        less that over all seeds of the other. A row with one seed is so compared with the mean of
+        the other's, not with the luck of the one that bears the same number.
         """
-        values = [self._by_seed(name, measure, test) for name in (row, other)]
-        both = [seed for seed in values[0] if seed in values[1]]
-        if not both:
-            raise ValueError(f"{row} and {other} share no seed.")
-        one, two = (
-            _mean_of_runs(np.array([_mean_of_runs(np.array(found[seed])) for seed in both]))
-            for found in values
-        )
+        one, two = (_mean_of_runs(self.scores(name, measure, test)) for name in (row, other))
         patients = self._patients(test)
         if where is not None:
             one, two, patients = one[where], two[where], patients[where]
