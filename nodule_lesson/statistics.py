@@ -130,53 +130,74 @@ class Crossed:
     freedom: float
 
 
-def crossed(values, patients, level=0.95):
-    """`Crossed` of values (trainings, N): would other trainings and other patients say the same?
+def crossed(values, patients, clinics=None, level=0.95):
+    """`Crossed` of values (runs, N): would other trainings and other patients say the same?
 
-    values: one row a training that is independent of the others (a clinic, averaged over its
-    seeds), one column a lesion, as a rule paired differences; a lesion that is nan in any row is
-    left out. patients: (N,) names. Both trainings and patients are a sample, and every training is
-    scored on every patient. The variance of the mean m is estimated as
+    values: one row a training run, one column a lesion, as a rule paired differences; a lesion
+    that is nan in any run is left out. patients: (N,) names. clinics: (runs,) names of what each
+    run was trained on; None where each has its own. Clinics, runs in a clinic, and patients are
+    all a sample; every run is scored on every patient. The mean m, of clinics that count alike,
+    has the variance V = V_t + V_p. With d_p the sum, over the lesions of patient p, of a lesion's
+    mean minus m, divided by N, and P patients,
 
-        V = V_t + V_p,   V_t = var(m_t) / T,   V_p = P / (P - 1) sum_p d_p^2
+        V_p = P / (P - 1) sum_p d_p^2,   P - 1 degrees of freedom;
 
-    with m_t the mean of training t, d_p the sum of (v_l - m) / N over the lesions l of patient p,
-    and v_l a lesion's mean over trainings; the interval is
-    m -+ t sqrt(V), with V^2 / (V_t^2 / (T - 1) + V_p^2 / (P - 1)) degrees of freedom
-    (Satterthwaite 1946). What only this training on this patient does is counted in both parts, so
-    V is a little too large, as Satterthwaite's freedom is; `benchmarks/coverage.py` measures how
-    often the interval holds the truth. Raises ValueError for other shapes, and for fewer than two
-    trainings or patients.
+    V_t is var(clinic means) / C of the C clinics, C - 1 degrees of freedom. Where that is less
+    than the runs inside the clinics lead one to expect, both are pooled, as the likelihood of a
+    mixed model has it (REML of a balanced design). The interval is m -+ t sqrt(V), with
+    V^2 / (V_t^2 / f_t + V_p^2 / f_p) degrees of freedom (Satterthwaite 1946).
+    `benchmarks/coverage.py` measures how often it holds the truth. Raises ValueError for other
+    shapes, and for fewer than two clinics or patients.
     """
     values, patients = np.asarray(values, dtype=float), np.asarray(patients)
     if values.ndim != 2 or patients.shape != values.shape[1:]:
         raise ValueError(
-            "values must be (trainings, N) and patients (N,), found "
+            "values must be (runs, N) and patients (N,), found "
             f"{values.shape} and {patients.shape}."
         )
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, found {level}.")
+    clinics = np.arange(len(values)) if clinics is None else np.asarray(clinics)
+    if clinics.shape != values.shape[:1]:
+        raise ValueError(
+            f"clinics must be one name a run, shape {values.shape[:1]}; found {clinics.shape}."
+        )
     known = ~np.isnan(values).any(0)
     values = values[:, known]
     names, patient = np.unique(patients[known], return_inverse=True)
-    trainings, count = values.shape
-    if trainings < 2 or len(names) < 2:
+    runs_of = [values[clinics == name] for name in np.unique(clinics)]
+    if len(runs_of) < 2 or len(names) < 2:
         raise ValueError(
-            f"at least two trainings and two patients are needed, found {trainings} and "
+            f"at least two clinics and two patients are needed, found {len(runs_of)} and "
             f"{len(names)}."
         )
-    mean = values.mean()
-    of_trainings = values.mean(1).var(ddof=1) / trainings
-    share = np.bincount(patient, values.mean(0) - mean) / count
+    lesions = np.mean([runs.mean(0) for runs in runs_of], axis=0)
+    mean = lesions.mean()
+    share = np.bincount(patient, lesions - mean) / len(lesions)
     of_patients = len(names) / (len(names) - 1) * (share**2).sum()
+    of_trainings, freedom = _of_trainings([runs.mean(1) for runs in runs_of])
     variance = of_trainings + of_patients
     if variance == 0:
         return Crossed(mean, mean, mean, float(mean == 0), 0.0, 0.0, np.inf)
-    freedom = variance**2 / (of_trainings**2 / (trainings - 1) + of_patients**2 / (len(names) - 1))
+    freedom = variance**2 / (of_trainings**2 / freedom + of_patients**2 / (len(names) - 1))
     half = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(variance)
     p = 2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom)
     found = (mean, mean - half, mean + half, p, of_trainings, of_patients, freedom)
     return Crossed(*(float(value) for value in found))
+
+
+def _of_trainings(means):
+    """Variance of the mean of clinics and its degrees of freedom. means: of each clinic's runs."""
+    count, runs = len(means), len(means[0])
+    between = np.var([of_clinic.mean() for of_clinic in means], ddof=1) / count
+    if runs == 1 or any(len(of_clinic) != runs for of_clinic in means):
+        return between, count - 1
+    within = np.mean([of_clinic.var(ddof=1) for of_clinic in means]) / (count * runs)
+    if between > within:
+        return between, count - 1
+    inside = count * (runs - 1)
+    pooled = ((count - 1) * between + inside * within) / (count - 1 + inside)
+    return pooled, count - 1 + inside
 
 
 def holm(p):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from nodule_lesson import paper
 from nodule_lesson.statistics import (
@@ -308,38 +308,71 @@ def test_every_row_of_the_paper_keeps_jensens_bounds():
 # --- trainings and patients together -------------------------------------------------------------
 
 
-def crossed_sample(random, trainings=3, patients=40, of_trainings=0.02, of_patients=0.08):
-    """Values of lesions with a training's, a patient's and an own part, and true mean 0."""
+def crossed_sample(random, clinics=3, seeds=3, patients=40, of_clinics=0.02, of_patients=0.08):
+    """Runs of clinics: parts of the clinic, the run, the patient, and noise; true mean 0."""
     patient = np.repeat(np.arange(patients), random.integers(1, 4, patients))
-    values = of_trainings * random.standard_normal((trainings, 1))
+    values = of_clinics * random.standard_normal((clinics, 1, 1))
+    values = values + 0.02 * random.standard_normal((clinics, seeds, 1))
     values = values + of_patients * random.standard_normal(patients)[patient]
-    return values + 0.1 * random.standard_normal((trainings, len(patient))), patient
+    values = values + 0.1 * random.standard_normal((clinics, seeds, len(patient)))
+    return values.reshape(-1, len(patient)), patient, np.repeat(np.arange(clinics), seeds)
 
 
-def test_crossed_intervals_hold_the_truth_as_often_as_they_say():
-    random = np.random.default_rng(0)
-    for parts in ((0.0, 0.08), (0.02, 0.08), (0.03, 0.0)):
-        held = 0
-        for _ in range(1000):
-            found = crossed(*crossed_sample(random, of_trainings=parts[0], of_patients=parts[1]))
-            held += found.low <= 0 <= found.high
-        # Satterthwaite's freedom is too large where few trainings decide alone: the lower end.
-        assert 0.9 <= held / 1000 <= 0.99, parts
+@pytest.mark.parametrize("parts", [(0.0, 0.08), (0.02, 0.08), (0.0, 0.0), (0.03, 0.0)])
+def test_crossed_intervals_hold_the_truth_about_as_often_as_they_say(parts):
+    random, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        found = crossed(*crossed_sample(random, of_clinics=parts[0], of_patients=parts[1]))
+        held += found.low <= 0 <= found.high
+    # Satterthwaite's freedom is too large where three clinics decide alone: the lower end.
+    assert 0.9 <= held / 1000 <= 0.985
 
 
 def test_a_crossed_interval_is_students_where_one_part_is_alone():
     random = np.random.default_rng(1)
-    by_training = random.standard_normal(4)
-    found = crossed(np.repeat(by_training[:, None], 6, 1), np.arange(6))
-    assert (found.low, found.high) == pytest.approx(t_interval(by_training))
-    assert found.p == pytest.approx(stats.ttest_1samp(by_training, 0).pvalue)
+    by_clinic = random.standard_normal(4)
+    found = crossed(np.repeat(by_clinic[:, None], 6, 1), np.arange(6))
+    assert (found.low, found.high) == pytest.approx(t_interval(by_clinic))
+    assert found.p == pytest.approx(stats.ttest_1samp(by_clinic, 0).pvalue)
     by_patient = random.standard_normal(30)
     found = crossed(np.repeat(by_patient[None], 3, 0), np.arange(30))
     assert (found.low, found.high) == pytest.approx(t_interval(by_patient))
     assert found.of_trainings == pytest.approx(0)
 
 
-def test_crossed_leaves_out_what_is_nan_in_a_training_and_refuses_other_shapes():
+def test_runs_of_a_clinic_are_pooled_only_where_clinics_differ_no_more_than_they():
+    alike = np.array([1.0, 2, 3, 1.5, 2.5, 2, 1, 3, 2])  # clinics' means 2, 2, 2
+    clinics = np.repeat([0, 1, 2], 3)
+    found = crossed(np.repeat(alike[:, None], 5, 1), np.arange(5), clinics)
+    assert (found.low, found.high) == pytest.approx(t_interval(alike))
+    apart = alike + np.repeat([0, 5, 10], 3)
+    found = crossed(np.repeat(apart[:, None], 5, 1), np.arange(5), clinics)
+    assert (found.low, found.high) == pytest.approx(t_interval([2, 7, 12]))
+
+
+def test_a_mixed_model_fitted_by_its_likelihood_has_the_same_variance():
+    """REML of a balanced nested design, by hand: the likelihood is maximal there."""
+    random = np.random.default_rng(3)
+    for of_clinics in (0.0, 3.0):
+        means = of_clinics * random.standard_normal((3, 1)) + random.standard_normal((3, 3))
+
+        def minus_reml(logs, means=means):
+            clinic, run = np.exp(logs)
+            cov = clinic * np.kron(np.eye(3), np.ones((3, 3))) + run * np.eye(9)
+            y, one, inverse = means.ravel(), np.ones(9), np.linalg.inv(cov)
+            information = one @ inverse @ one
+            rest = y - (one @ inverse @ y) / information
+            return np.linalg.slogdet(cov)[1] + np.log(information) + rest @ inverse @ rest
+
+        exact = {"xatol": 1e-8, "fatol": 1e-10, "maxiter": 4000}
+        fit = optimize.minimize(minus_reml, [0.0, 0.0], method="Nelder-Mead", options=exact)
+        clinic, run = np.exp(fit.x)
+        values = np.repeat(means.reshape(9, 1), 4, 1)
+        found = crossed(values, np.arange(4), np.repeat(range(3), 3))
+        assert found.of_trainings == pytest.approx(clinic / 3 + run / 9, rel=1e-3)
+
+
+def test_crossed_leaves_out_what_is_nan_in_a_run_and_refuses_other_shapes():
     values = np.arange(12.0).reshape(2, 6)
     spoilt = values.copy()
     spoilt[1, 5] = np.nan
@@ -351,6 +384,8 @@ def test_crossed_leaves_out_what_is_nan_in_a_training_and_refuses_other_shapes()
             crossed(wrong, patients)
     with pytest.raises(ValueError, match="level"):
         crossed(values, patients, level=1)
+    with pytest.raises(ValueError, match="one name a run"):
+        crossed(values, patients, clinics=[1])
 
 
 def test_holm_against_the_definition():

@@ -250,7 +250,10 @@ _READINGS = tuple(name for name in ROWS if "(Dice by" in name)
 _TABLES_1_AND_3 = tuple(dict.fromkeys(TABLES[1] + TABLES[3]))
 STAGES = {
     "choice": Stage(
-        "simulated", tuple(n for n in _READINGS if "backbone" not in n), 1, profile="choice"
+        "simulated",
+        tuple(f"{name} (Dice by {over})" for over in DICE_OVER for name in ("unet", "proposed")),
+        1,
+        profile="choice",
     ),
     "1": Stage("real", _TABLES_1_AND_3, 3),
     "2": Stage("real", (*TABLES[2][1:], "unet, pre-trained", "resunet, pre-trained"), 1),
