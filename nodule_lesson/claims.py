@@ -1,18 +1,25 @@
 """What the paper says of its results, as comparisons, and the rule by which our runs answer.
 
 A claim is taken apart into comparisons "this row is better than that one by this measure". Each is
-decided as the protocol of the experiments says: by the 95 % interval of the paired difference, by
-patient, on lesions of patients that nobody trained on. The comparison is *supported* where the
-interval lies above 0, *contradicted* where it lies below, *not run* without results of a row; in
-all other cases it *cannot be decided*. A claim is supported when all of its comparisons are, and
-contradicted when one is; a claim of "some" is supported when one is, contradicted when all are.
+decided by the 95 % interval of the paired difference, by patient, on lesions of patients that
+nobody trained on. The comparison is *supported* where the interval lies above 0, *contradicted*
+where it lies below, *not run* without results of a row; in all other cases it *cannot be decided*.
+A claim is supported when all of its comparisons are, and contradicted when one is; a claim of
+"some" is supported when one is, contradicted when all are.
+
+What the protocol fixed before the first run is this interval and thirteen comparisons of Dice. The
+claims, their comparisons by other measures, which are secondary, and how a claim follows from its
+comparisons were written down together with the results.
 
 The interval tells what other lesions of other patients would change. What another training would
-change it does not know, and that can be more. So what is decided is of two strengths. It is *firm*
-where the seeds are apart as well: the worst run of the better row is better than the best run of
-the other. Where the seeds overlap, or a row has one seed alone, it is decided *by patients only*:
-these networks differ, and whether the methods do is open. The protocol asks for no more, so the
-verdict stands; the strength is said beside it.
+change it does not know, and that is often more. So what is decided is of two strengths. It is
+*firm* where the seeds are apart as well: the worst run of the better row is better than the best
+run of the other. Where the seeds overlap, or a row has one seed alone, it is decided *by patients
+only*: these networks differ, and whether the methods do is open.
+
+Two claims are narrower than the paper's sentences. Feature combination is to improve all measures
+but ASSD, and we ask for Dice; the prior is to improve all but sensitivity "significantly", without
+a test, against two rows, and we ask for it against the nearer one.
 
 Nor does an interval say whether the networks had learnt at all. A run whose mean Dice is below
 LEARNT on the very lesions that it was trained on has not, and a comparison with it compares

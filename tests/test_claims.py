@@ -1,6 +1,7 @@
 """The rule by which claims are judged: results made up so that the verdict is known."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -176,6 +177,21 @@ def test_the_papers_tables_support_the_papers_claims():
                 off.add((claim.where, part.row))
     # Freezing helps nowhere in Table 2: the abstract against the paper's own section 4.5.
     assert off == {("abstract", row) for row in claims.FROZEN}
+
+
+def test_what_the_rule_says_was_fixed_before_is_what_the_protocol_holds():
+    """Thirteen comparisons of Dice by an interval; measures and claims are in no protocol."""
+    from nodule_lesson.experiments.results import results_folder
+
+    protocol = json.loads((results_folder() / "protocol.json").read_text(encoding="utf-8"))
+    fixed = {(one["row"], one["other"]) for one in protocol["comparisons"]}
+    assert len(fixed) == len(protocol["comparisons"]) == 13
+    assert "Dice" in protocol["primary_endpoint"] and "interval" in protocol["decision"]
+    assert "thirteen comparisons of Dice" in " ".join(claims.__doc__.split())
+    asked = {frozenset((p.row, p.other)) for claim in claims.CLAIMS for p in claim.parts}
+    assert asked == {frozenset(pair) for pair in fixed}
+    secondary = {p.measure for claim in claims.CLAIMS for p in claim.parts} - {"dice"}
+    assert secondary == {"precision", "sensitivity", "iou", "hausdorff_distance", "assd"}
 
 
 def test_the_names_are_those_of_the_experiments():
