@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +193,24 @@ def test_what_the_rule_says_was_fixed_before_is_what_the_protocol_holds():
     assert asked == {frozenset(pair) for pair in fixed}
     secondary = {p.measure for claim in claims.CLAIMS for p in claim.parts} - {"dice"}
     assert secondary == {"precision", "sensitivity", "iou", "hausdorff_distance", "assd"}
+
+
+def test_the_book_names_the_measures_in_which_freezing_nothing_is_best():
+    """Four of the paper's six, by its printed table."""
+    names = ("precision", "sensitivity", "Dice", "IoU", "HD", "ASSD")
+    best = [
+        name
+        for k, (name, measure) in enumerate(zip(names, paper.MEASURES, strict=True))
+        if (min if measure in claims.LOWER_IS_BETTER else max)(
+            paper.TABLE2, key=lambda row, k=k: paper.TABLE2[row][k]
+        )
+        == "no freezing"
+    ]
+    told = f"in {', '.join(best[:-1])} and {best[-1]}"
+    assert told == "in Dice, IoU, HD and ASSD"
+    book = Path(__file__).parent.parent / "book"
+    for page in ("transfer_learning", "reading_the_tables"):
+        assert told in (book / f"{page}.md").read_text(encoding="utf-8")
 
 
 def test_the_names_are_those_of_the_experiments():
