@@ -15,6 +15,8 @@ pixels; outside the image the convolved field is 0. The paper's first version pr
 place of u; `printed_iteration` is that map, kept so that the lesson can compare the two.
 """
 
+import contextlib
+import itertools
 import math
 from numbers import Integral, Real
 
@@ -74,7 +76,10 @@ def gaussian_blur(field, sigma, radius=None):
 def _gaussian_matrices(field, sigma, radius):
     height, width = field.shape[-2:]
     rows = _gaussian_matrix(height, sigma, radius)
-    return rows, rows if width == height else _gaussian_matrix(width, sigma, radius)
+    # An exported program is for all sizes: it must not ask whether this one is a square.
+    if not torch.compiler.is_compiling() and width == height:
+        return rows, rows
+    return rows, _gaussian_matrix(width, sigma, radius)
 
 
 # --- the energy ---------------------------------------------------------------------------------
@@ -117,9 +122,10 @@ def soft_threshold_dynamics(
 ):
     """x after `iterations` steps of Eq. (5), derived form: a regularised sigmoid of u.
 
-    u: logits, (H, W), (N, H, W) or (N, 1, H, W), float32 or float64. sigma (pixels), lambda1,
-    lambda2, epsilon: numbers or 0-d tensors. c: a number in [0, 1] or one per sample, shape (N,).
-    Returns x in [0, 1] of u's shape; zero iterations give Sig(u).
+    u: logits, (H, W), (N, H, W) or (N, 1, H, W), float32 or float64. Three dimensions are always
+    a batch of N images, each blurred by itself: not classes (C, H, W), not a volume (D, H, W).
+    sigma (pixels), lambda1, lambda2, epsilon: numbers or 0-d tensors. c: a number in [0, 1] or one
+    per sample, shape (N,). Returns x in [0, 1] of u's shape; zero iterations give Sig(u).
 
     gradient="unrolled" differentiates the steps that were run. gradient="implicit" runs the same
     steps, keeps one in memory, and differentiates the fixed point that they approach (first
@@ -200,7 +206,8 @@ def _step(u, sigma, lambda1, lambda2, epsilon, c, radius):
 
 def _logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius, gradient):
     """The argument of the last sigmoid: Sig of it is x after `iterations` steps."""
-    if gradient == "unrolled":
+    # The implicit form has the same value: a program that is exported needs no other.
+    if gradient == "unrolled" or (gradient == "implicit" and torch.compiler.is_compiling()):
         step = _step(u, sigma, lambda1, lambda2, epsilon, c, radius)
         z = u
         for _ in range(iterations):
@@ -299,8 +306,9 @@ class STDSigmoid(nn.Module):
     multiplying u, lambda1, lambda2 and epsilon by one factor changes nothing in the end, so all of
     them cannot be learned at once. Runs in float32 (float64 for float64 input), outside autocast.
 
-    `forward(u, c=None)` on (H, W), (N, H, W) or (N, 1, H, W) gives x of the same shape; c is the
-    classifier's probability, one number or one per sample, detached here; None means no prior.
+    `forward(u, c=None)` on (H, W), (N, H, W) or (N, 1, H, W) gives x of the same shape; (N, H, W)
+    is a batch of images, neither classes nor a volume. c is the classifier's probability, one
+    number or one per sample, detached here; None means no prior.
     """
 
     # What is learned stays above these; a softplus alone would underflow to 0.
@@ -327,30 +335,23 @@ class STDSigmoid(nn.Module):
         self.radius = _check_radius(radius)
         self.gradient = gradient
         values = {"sigma": sigma, "lambda1": lambda1, "lambda2": lambda2, "epsilon": epsilon}
-        learned = {
-            "sigma": learn_sigma,
-            "lambda1": learn_lambda1,
-            "lambda2": learn_lambda2,
-            "epsilon": learn_epsilon,
-        }
-        like = torch.empty((), dtype=torch.get_default_dtype())
+        learn = (learn_sigma, learn_lambda1, learn_lambda2, learn_epsilon)
+        self.learned = tuple(itertools.compress(self.FLOORS, learn))
         for name, floor in self.FLOORS.items():
-            positive = name in ("sigma", "epsilon")
-            value = _parameter(name, values[name], like, positive=positive).detach().clone()
-            if learned[name]:
-                if value <= floor:
-                    raise ValueError(
-                        f"a learned {name} must start above {floor}, found {value.item()}."
-                    )
-                inverse_softplus = (value - floor) + torch.log(-torch.expm1(floor - value))
-                self.register_parameter(f"raw_{name}", nn.Parameter(inverse_softplus))
-            else:
-                self.register_buffer(f"fixed_{name}", value)
+            value = _number(name, values[name], positive=name in ("sigma", "epsilon"))
+            if name not in self.learned:
+                self.register_buffer(f"fixed_{name}", torch.tensor(value))
+                continue
+            if value <= floor:
+                raise ValueError(f"a learned {name} must start above {floor}, found {value}.")
+            inverse_softplus = value - floor + math.log(-math.expm1(floor - value))
+            self.register_parameter(f"raw_{name}", nn.Parameter(torch.tensor(inverse_softplus)))
 
     def _value(self, name):
-        if f"fixed_{name}" in self._buffers:
-            return self._buffers[f"fixed_{name}"]
-        return self.FLOORS[name] + F.softplus(self._parameters[f"raw_{name}"])
+        # By name, not from _parameters: a pruned, parametrised or replicated module has no entry.
+        if name in self.learned:
+            return self.FLOORS[name] + F.softplus(getattr(self, f"raw_{name}"))
+        return getattr(self, f"fixed_{name}")
 
     @property
     def sigma(self):
@@ -375,7 +376,7 @@ class STDSigmoid(nn.Module):
     def logits(self, u, c=None):
         """The argument of the last sigmoid, for losses that must not saturate."""
         _check_shape("u", u)
-        with torch.autocast(u.device.type, enabled=False):
+        with _without_autocast(u.device.type):
             u = u if u.dtype == torch.float64 else u.float()
             # No look at the values of u and c: that would make a GPU wait at every step.
             c = _shape_per_sample(1.0 if c is None else c, u).detach()
@@ -387,9 +388,20 @@ class STDSigmoid(nn.Module):
         return torch.sigmoid(self.logits(u, c))
 
     def extra_repr(self):
-        values = ", ".join(f"{name}={self._value(name).item():.4g}" for name in self.FLOORS)
-        learned = [n for n in self.FLOORS if f"raw_{n}" in self._parameters]
-        return f"{values}, iterations={self.iterations}, learned: {', '.join(learned) or 'none'}"
+        values = {name: self._value(name) for name in self.FLOORS}
+        shown = ", ".join(
+            f"{name}=?" if value.is_meta else f"{name}={value.item():.4g}"
+            for name, value in values.items()
+        )
+        learned = ", ".join(self.learned) or "none"
+        return f"{shown}, iterations={self.iterations}, learned: {learned}"
+
+
+def _without_autocast(device_type):
+    """A context without autocast; torch 2.4 knows none on some devices, such as Apple's."""
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()
 
 
 # --- checks of what comes in --------------------------------------------------------------------
@@ -429,16 +441,23 @@ def _range(values):
 
 
 def _parameter(name, value, like, *, positive):
+    _number(name, value, positive=positive)
+    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    _number(name, value, positive=positive)  # again: in float32, 1e-50 is 0
+    return value
+
+
+def _number(name, value, *, positive):
+    """The value as a Python number. Raises TypeError or ValueError for what is none."""
     if not isinstance(value, (Real, torch.Tensor)):
         raise TypeError(f"{name} must be a number or a 0-d tensor, found {type(value).__name__}.")
-    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-    if value.ndim != 0:
+    if torch.is_tensor(value) and value.ndim != 0:
         raise ValueError(f"{name} must be one number, found the shape {tuple(value.shape)}.")
-    number = value.item()
+    number = value.item() if torch.is_tensor(value) else float(value)
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
         wanted = "positive" if positive else "zero or more"
         raise ValueError(f"{name} must be {wanted} and finite, found {number}.")
-    return value
+    return number
 
 
 def _checked_parameters(u, sigma, lambda1, lambda2, epsilon):

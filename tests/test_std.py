@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, rel_entr, xlogy
+from torch.nn.utils import parametrize, prune
 
 from nodule_lesson.std import (
     STDSigmoid,
@@ -1066,3 +1067,80 @@ def test_cuda_layer_outside_autocast(gradient):
         x = layer(u, torch.tensor([0.2, 0.9], device="cuda"))
     assert x.dtype == torch.float32
     assert torch.equal(x, layer(u, torch.tensor([0.2, 0.9], device="cuda")))
+
+
+# --- inside other people's programs --------------------------------------------------------------
+
+
+def test_far_taps_are_zeros_not_denormal_numbers():
+    for dtype, tiny in ((torch.float32, 2.0**-126), (torch.float64, 2.0**-1022)):
+        for sigma in (0.3, 0.5, 1.0, 3.0, 5.0):
+            value = torch.tensor(sigma, dtype=dtype, requires_grad=True)
+            taps = gaussian_matrix(128, value)
+            assert not ((taps > 0) & (taps < tiny)).any()
+            (gradient,) = torch.autograd.grad(taps[0].square().sum(), value, create_graph=True)
+            assert math.isfinite(gradient.item())
+            exact = np.exp(-0.5 * (np.arange(128) / sigma) ** 2)
+            exact /= exact[0] + 2 * exact[1:].sum()
+            rounding = {torch.float32: 1e-5, torch.float64: 1e-14}[dtype]
+            assert np.allclose(taps[0].detach().numpy(), exact, rtol=rounding, atol=1e-18)
+
+
+def test_the_layer_survives_pruning_parametrising_and_replicating():
+    u, c = torch.randn(2, 1, 8, 8), torch.tensor([0.2, 0.9])
+    expected = STDSigmoid(sigma=1.5)(u, c)
+
+    pruned = STDSigmoid(sigma=1.5)
+    prune.custom_from_mask(pruned, "raw_lambda2", torch.tensor(1.0))
+    assert torch.equal(pruned(u, c), expected)
+
+    class Doubled(torch.nn.Module):
+        def forward(self, value):
+            return 2 * value
+
+    changed = STDSigmoid(sigma=1.5)
+    parametrize.register_parametrization(changed, "raw_sigma", Doubled())
+    raw = changed.parametrizations.raw_sigma.original
+    assert changed.sigma.item() == pytest.approx(0.3 + math.log1p(math.exp(2 * raw.item())))
+    assert changed(u, c).shape == u.shape and "sigma=" in repr(changed)
+
+    original = STDSigmoid(sigma=1.5)
+    replica = original._replicate_for_data_parallel()  # what nn.DataParallel does on each GPU
+    for name, value in original.named_parameters():
+        replica._parameters.pop(name, None)
+        setattr(replica, name, value * 1.0)
+    assert torch.equal(replica(u, c), expected)
+
+
+def test_the_layer_is_built_and_printed_without_memory():
+    with torch.device("meta"):
+        std = STDSigmoid(learn_lambda1=True)
+    assert std.raw_sigma.is_meta and "sigma=?" in repr(std)
+    std = std.to_empty(device="cpu")
+    std.load_state_dict(STDSigmoid(learn_lambda1=True, sigma=2.0).state_dict())
+    assert std.sigma.item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("gradient", ["unrolled", "implicit"])
+def test_an_exported_layer_takes_images_of_any_size(gradient):
+    std = STDSigmoid(sigma=1.5, gradient=gradient).eval()
+    size = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
+    example = (torch.randn(2, 1, 24, 16), torch.rand(2))
+    with torch.no_grad():
+        program = torch.export.export(
+            std, example, dynamic_shapes=(size, {0: size[0]}), strict=False
+        ).module()
+        for shape in ((3, 1, 20, 40), (5, 1, 17, 17)):
+            u, c = torch.randn(shape), torch.rand(shape[0])
+            assert torch.allclose(program(u, c), std(u, c), atol=1e-6)
+
+
+def test_a_device_without_autocast_needs_none(monkeypatch):
+    monkeypatch.setattr(torch.amp, "is_autocast_available", lambda device: False)
+
+    def refused(device, **given):
+        raise RuntimeError("User specified an unsupported autocast device_type")
+
+    monkeypatch.setattr(torch, "autocast", refused)
+    u = torch.randn(1, 1, 8, 8)
+    assert STDSigmoid()(u).shape == u.shape
