@@ -25,6 +25,14 @@ def write_whole(path, data):
         raise
 
 
+def plain_number(value):
+    """For json.dumps(default=...): a number of NumPy's or torch's as Python's. Raises TypeError
+    for anything else."""
+    if getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"JSON holds numbers, text, lists and dictionaries, found {value!r}.")
+
+
 def difference(found, wanted, name=""):
     """Where two configurations differ, in words; "" where they do not."""
     if isinstance(found, dict) and isinstance(wanted, dict):

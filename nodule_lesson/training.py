@@ -6,6 +6,7 @@ batches, as `PatchSet.batch` makes them, and any loss of (output, masks, has_nod
 """
 
 import hashlib
+import inspect
 import json
 import math
 import time
@@ -17,6 +18,8 @@ from numbers import Integral
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+
+from nodule_lesson.files import plain_number
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 READ_EVERY = 10  # steps on a GPU between two looks at the losses: each look waits for it
@@ -87,7 +90,8 @@ class Batches:
 
     def state_dict(self):
         """How far the batches have come, and of which slices, for `Checkpoint`."""
-        told = {"taken": self.taken, "seed": self.seed, "size": self.size, "flip": self.flip}
+        told = {"taken": self.taken, "seed": int(self.seed), "size": int(self.size)}
+        told["flip"] = bool(self.flip)
         return told | {"shape": list(self.data[0].shape), "sha256": self._checksum}
 
     @cached_property
@@ -136,18 +140,19 @@ def fit(
     has_nodule), at least `steps` of them; tensors on the model's device. loss: a function of
     (model(images), masks, has_nodule) that returns a 0-d tensor. schedule: None for a constant
     learning rate, or a function from the optimiser to one of torch.optim.lr_scheduler, stepped
-    after every batch. parameters: what is trained, as Adam takes it: tensors, or groups such as
-    {"params": [...], "lr": 1e-2}; None for all of the model's. watch: called after
-    every step as watch(step, loss), from 1 on; on a GPU after every READ_EVERY steps, once for
-    each of them. precision: one of PRECISIONS, see `best_precision`. compiled: whether
-    torch.compile makes fewer, larger kernels of the network's, and of these one CUDA graph; it
-    takes minutes first. Where the forward pass cannot be compiled, a warning says so and the
-    network runs as it is; a failure in the backward pass ends the training.
+    after every batch and told nothing (so not ReduceLROnPlateau). parameters: what is trained, as
+    Adam takes it: tensors, or groups such as {"params": [...], "lr": 1e-2}; None for all of the
+    model's. watch: called after every step as watch(step, loss), from 1 on; on a GPU after every
+    READ_EVERY steps, once for each of them. precision: one of PRECISIONS, see `best_precision`.
+    compiled: whether torch.compile makes fewer, larger kernels of the network's, and of these one
+    CUDA graph; it takes minutes first. Where the forward pass cannot be compiled, a warning says
+    so and the network runs as it is; a failure in the backward pass ends the training.
     checkpoint: None, or a `nodule_lesson.checkpoints.Checkpoint`: where its file is there,
     training goes on from it. batches then need state_dict and load_state_dict, as `Batches` have;
-    a watch that has them is kept too. log: None, or a folder for TensorBoard: loss and learning
-    rate of each step, sigma and lambda2 of a network that ends with STD. label, progress: the
-    words beside the progress bar, and whether there is one.
+    a watch that has them is kept too. What a checkpoint cannot hold, and a folder that cannot be
+    written, are told before the first step. log: None, or a folder for TensorBoard: loss and
+    learning rate of each step, sigma and lambda2 of a network that ends with STD. label, progress:
+    the words beside the progress bar, and whether there is one.
 
     fabric: None, or a launched `lightning_fabric.Fabric`: each of its processes draws the same
     batches, takes its share of each, and computes in the Fabric's precision; the gradients'
@@ -159,10 +164,12 @@ def fit(
     resumed or not. No GPU was at hand when this was written: what is said of one is untried.
 
     Returns the list of the `steps` losses. Raises ValueError where steps is not a positive
-    integer, where the batches run out, and where a loss is not finite. The CPU stops before that
-    step: the parameters are good, but the running averages of batch norm have seen the batch. A
-    GPU stops up to READ_EVERY steps later. Before a checkpoint is written, and after the last
-    step, the weights are looked at, too: the last checkpoint is good in all cases.
+    integer, where the schedule wants to be told more, where the checkpoint does not fit, where the
+    batches run out, and where a loss is not finite; TypeError for a state that a checkpoint cannot
+    hold. At a loss that is not finite the CPU stops before that step: the parameters are good, but
+    the running averages of batch norm have seen the batch. A GPU stops up to READ_EVERY steps
+    later. Before a checkpoint is written, and after the last step, the weights are looked at, too:
+    the last checkpoint is good in all cases.
     """
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps must be an integer of at least 1, found {steps!r}.")
@@ -178,12 +185,14 @@ def fit(
         **({"fused": True} if place.type == "cuda" else {"foreach": True}),
     )
     scheduler = schedule(optimiser) if schedule else None
+    if scheduler:
+        _check_schedule(scheduler)
     machine = _Machine(model, optimiser, precision, compiled, fabric)
     record = _Record(steps, watch, checkpoint, log, machine)
     record.resume(
         {"batches": batches, "model": model, "optimiser": optimiser, "scheduler": scheduler},
         {
-            "steps": steps,
+            "steps": int(steps),
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
             "rates": [group["lr"] for group in optimiser.param_groups],
@@ -219,9 +228,27 @@ def _match_layout(optimiser):
                 state[name] = torch.empty_like(weight).copy_(value)
 
 
+def _check_schedule(scheduler):
+    """Raise ValueError for a schedule that wants to be told something at each step."""
+    try:
+        inspect.signature(scheduler.step).bind()
+    except TypeError as error:
+        raise ValueError(
+            "schedule must give one whose step() needs nothing; "
+            f"that of {type(scheduler).__name__} is {error}."
+        ) from None
+
+
 def _as_json(state):
     """As it comes back from a file; of what JSON cannot hold, the kind."""
-    return json.loads(json.dumps(state, default=lambda one: type(one).__name__))
+
+    def kind(one):
+        try:
+            return plain_number(one)
+        except TypeError:
+            return type(one).__name__
+
+    return json.loads(json.dumps(state, default=kind))
 
 
 class _Machine:
@@ -246,6 +273,15 @@ class _Machine:
             self.model, self.optimiser = fabric.setup(self.model, optimiser)
         # fp16 rounds what is below 3e-8 to 0: multiply the loss, divide the gradients.
         self.scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
+        self.network = model  # as it was given; a Fabric renames the weights of its own
+        # A buffer may hold infinity from the beginning, as a mask for attention does.
+        trained = dict(model.named_parameters())
+        kept = {**trained, **dict(model.named_buffers())}
+        self.finite = [
+            name
+            for name, value in model.state_dict().items()
+            if name in trained or (name in kept and _is_real(value) and _all_finite(value))
+        ]
 
     def share(self, *parts):
         """This process's part of a batch: the whole, where there is one process."""
@@ -277,14 +313,24 @@ class _Machine:
             self.optimiser.step()
 
     def is_finite(self):
-        """Whether all weights and running averages are numbers."""
-        values = [v for v in self.model.state_dict().values() if v.is_floating_point()]
-        return bool(torch.stack([v.isfinite().all() for v in values]).all())
+        """Whether all weights are numbers, and all averages that were so in the beginning."""
+        state = self.network.state_dict()
+        return bool(torch.stack([_all_finite(state[name]) for name in self.finite]).all())
 
     def mean(self, value):
         """The loss of the whole batch, detached."""
         value = value.detach()
         return self.fabric.all_reduce(value, reduce_op="mean") if self.world > 1 else value
+
+
+def _is_real(tensor):
+    return tensor.is_floating_point() and tensor.layout == torch.strided
+
+
+def _all_finite(tensor):
+    if tensor.itemsize == 1:  # of a float in 8 bits, torch does not say whether it is finite
+        tensor = tensor.float()
+    return tensor.isfinite().all()
 
 
 class _Compiled(torch.nn.Module):
@@ -338,6 +384,7 @@ class _Record:
                         f"with a checkpoint, {name} must have state_dict and load_state_dict, as "
                         f"Batches have; found {type(part).__name__}."
                     )
+            self.checkpoint.rehearse(self.parts, self.configuration)
             self.losses = self.checkpoint.load(self.parts, self.configuration)
             self.saved = self.seen = len(self.losses)
             _match_layout(self.parts["optimiser"])
