@@ -10,6 +10,7 @@
 # The code is a clone of one commit, since the work tree changes meanwhile; it uses the Python of
 # the work tree's .venv. Real stages need NODULE_REAL_DATA (benchmarks/real_patches.py). All files
 # lie in the folder NIGHT (default: the user's cache). WORKERS: processes of one thread (default 2).
+# NICE: how far they step back for others, from 19 (the default) to 0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD
@@ -39,7 +40,9 @@ start)
     PYTHONPATH=$code $python benchmarks/real_patches.py "$night/real.part"
     mv "$night/real.part" "$night/real"
   fi
-  OMP_NUM_THREADS=1 PYTHONPATH=$code setsid nice -n 19 bash -c '
+  # Linux may weigh whole sessions (autogroup): nice alone would then change nothing.
+  OMP_NUM_THREADS=1 PYTHONPATH=$code NICE=${NICE:-19} setsid nice -n "${NICE:-19}" bash -c '
+    echo "$NICE" 2>/dev/null >/proc/self/autogroup || true
     python=$1 night=$2 workers=$3; shift 3
     for stage in "$@"; do
       data=simulated; case "$stage" in 1|2|3|4) data=$night/real;; esac
@@ -66,7 +69,7 @@ collect)
   cp --update "$night"/work/pretrained-*.safetensors book/results/pretrained/ 2>/dev/null || true
   ;;
 *)
-  sed -n '2,14p' "$0"
+  sed -n '2,15p' "$0"
   exit 2
   ;;
 esac
