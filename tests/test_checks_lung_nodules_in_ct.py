@@ -34,7 +34,7 @@ WINDOWS = {
     "cut it at 0, too": lambda hu, c, w: np.minimum(1, (hu - (c - w / 2)) / w),
     "0 and 255.": lambda hu, c, w: (255 * np.clip((hu - (c - w / 2)) / w, 0, 1)).astype(np.uint8),
     "these are still HU": lambda hu, c, w: np.clip(hu, c - w / 2, c + w / 2),
-    "this is Eq. (6)": lambda hu, c, w: normalise(hu),
+    "this is the paper's Eq. (6)": lambda hu, c, w: normalise(hu),
     "integers": lambda hu, c, w: np.clip((hu - (c - w / 2)) / w, 0, 1).astype(int),
 }
 
@@ -56,8 +56,8 @@ def over_span(stack):
 
 EQ6 = {
     "0/0 is NaN": lambda s: scale(s, (1, 2)),
-    "where Eq. (6) is 0/0": lambda s: guarded(s, (1, 2), 1.0),
-    "Eq. (6) for the data set": lambda s: (s - s.min()) / (s.max() - s.min()),
+    "where the paper's Eq. (6) is 0/0": lambda s: guarded(s, (1, 2), 1.0),
+    "the paper's Eq. (6) for the data set": lambda s: (s - s.min()) / (s.max() - s.min()),
     "over the slices": lambda s: scale(s, 0),
     "each column": lambda s: scale(s, 1),
     "each row": lambda s: scale(s, 2),

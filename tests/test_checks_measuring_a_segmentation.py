@@ -61,7 +61,7 @@ def city_block(x, y, spacing):
 
 
 WRONG_ASSDS = {
-    "HD, Eq. (12)": lambda x, y, s: max(np.concatenate(both_ways(x, y, s))),
+    "HD, the paper's Eq. (12)": lambda x, y, s: max(np.concatenate(both_ways(x, y, s))),
     "mean of the two means": lambda x, y, s: np.mean([d.mean() for d in both_ways(x, y, s)]),
     "from x to y alone": lambda x, y, s: both_ways(x, y, s)[0].mean(),
     "from y to x alone": lambda x, y, s: both_ways(x, y, s)[1].mean(),

@@ -18,7 +18,7 @@ def _sigmoid(z):
 
 
 def prior_step(step):
-    """step(x, u, blur, lambda1, lambda2, c, epsilon) -> the next x, Eq. (5) in its derived form.
+    """step(x, u, blur, lambda1, lambda2, c, epsilon) -> the next x, the paper's Eq. (5), derived.
 
     blur(field) is K. x and u are numpy arrays of 9 x 14 pixels, not square, so that transposed
     axes show.
@@ -61,7 +61,7 @@ def prior_step(step):
             "the price is multiplied by x: the derivative of <1, x> is 1, for every pixel.",
             with_argument(u - boundary - price * x),
         ),
-        ("the prior is missing: this is Eq. (3).", with_argument(u - boundary)),
+        ("the prior is missing: this is the paper's Eq. (3).", with_argument(u - boundary)),
         ("the weight lambda2 is missing.", with_argument(u - boundary - (1 - _C))),
         ("epsilon is missing: it divides the whole argument.", _sigmoid(u - boundary - price)),
         ("this is the argument; the sigmoid is missing.", (u - boundary - price) / _EPSILON),

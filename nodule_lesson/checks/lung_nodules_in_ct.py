@@ -60,14 +60,14 @@ def window(function):
         ("between 0 and 1 is wanted, not between 0 and 255.", np.floor(255 * right)),
         ("these are still HU, cut at the ends of the window; they have to become 0 to 1.",
          np.clip(hu, low, low + width)),
-        ("this is Eq. (6): level and width do not occur.", full),
+        ("this is the paper's Eq. (6): level and width do not occur.", full),
         ("integers: the grey between 0 and 1 is gone.", np.floor(right)),
     ]  # fmt: skip
     return verdict(answer, right, wrong)
 
 
 def eq6(function):
-    """function(stack) -> Eq. (6) for each slice of a stack (N, H, W) of HU, integers.
+    """function(stack) -> the paper's Eq. (6) for each slice of a stack (N, H, W) of HU, integers.
 
     The checker's stack is not square, and one of its slices is constant.
     """
@@ -88,13 +88,13 @@ def eq6(function):
         low, high = wide.min((1, 2), keepdims=True), wide.max((1, 2), keepdims=True)
         right = np.nan_to_num(slices)
         wrong = [
-            ("right but for the constant slice, where Eq. (6) is 0/0: it should become 0.",
+            ("right but for the constant slice, where the paper's Eq. (6) is 0/0: it should be 0.",
              np.where(np.isnan(slices), 1, slices)),
-            ("right but for the constant slice, where Eq. (6) is 0/0: it should become 0.",
+            ("right but for the constant slice, where the paper's Eq. (6) is 0/0: it should be 0.",
              np.where(np.isnan(slices), 0.5, slices)),
-            ("right but for the constant slice, where Eq. (6) is 0/0: it should become 0.",
+            ("right but for the constant slice, where the paper's Eq. (6) is 0/0: it should be 0.",
              np.where(np.isnan(slices), wide, slices)),
-            ("one minimum and maximum for the whole stack: this is Eq. (6) for the data set.",
+            ("one minimum and maximum for the whole stack: the paper's Eq. (6) for the data set.",
              scaled((0, 1, 2))),
             ("the axes are off: one minimum for each pixel, over the slices.",
              np.nan_to_num(scaled((0,)))),

@@ -50,7 +50,7 @@ def contour(function):
 
 
 def assd(function):
-    """function(x, y, spacing) -> Eq. (13) for two sets of pixels, (n, 2) and (m, 2), in mm."""
+    """function(x, y, spacing) -> the paper's Eq. (13) for pixels (n, 2) and (m, 2), in mm."""
     random = np.random.default_rng(20154)
     x = random.integers(0, 12, (7, 2))
     y = random.integers(4, 20, (4, 2))
@@ -68,9 +68,10 @@ def assd(function):
     d = gaps(*spacing)
     there, back = d.min(1), d.min(0)
     wrong = [
-        ("this is the largest of the distances: HD, Eq. (12).", max(there.max(), back.max())),
-        ("this is the mean of the two means. Eq. (13) adds all distances and divides once, so the "
-         "longer contour weighs more.", (there.mean() + back.mean()) / 2),
+        ("this is the largest of the distances: HD, the paper's Eq. (12).",
+         max(there.max(), back.max())),
+        ("this is the mean of the two means. The paper's Eq. (13) adds all distances and divides "
+         "once, so the longer contour weighs more.", (there.mean() + back.mean()) / 2),
         ("this goes from x to y alone; the other way is missing.", there.mean()),
         ("this goes from y to x alone; the other way is missing.", back.mean()),
         ("this is the mean over all pairs; take the nearest pixel of the other set first.",

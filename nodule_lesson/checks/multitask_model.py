@@ -11,7 +11,7 @@ _BLOCKS = tuple(f"S{k}" for k in range(1, 10)) + tuple(f"C{k}" for k in range(1,
 _IMAGES = ((64, 128), (8, 64), (24, 96))  # width of the network, side of the image
 
 
-# --- Eq. (7) -------------------------------------------------------------------------------------
+# --- the paper's Eq. (7) -------------------------------------------------------------------------
 
 
 def _case(spread):
@@ -37,7 +37,7 @@ def _dice(p, y, smooth=1.0, power=1, axes=(1, 2)):
 
 
 def eq7(loss):
-    """loss(logits, masks, nodule_logits, has_nodule, lambda1, lambda2) -> Eq. (7), a number.
+    """loss(logits, masks, nodule_logits, has_nodule, lambda1, lambda2) -> the paper's Eq. (7).
 
     Called with arrays of the shapes (N, H, W), (N, H, W), (N,) and (N,): once with moderate
     logits, once with logits of some hundreds. Dice as in `nodule_lesson.losses.dice_loss`.

@@ -30,7 +30,7 @@ def _xlogx(x):
 
 
 def energy(function):
-    """function(x, u, epsilon) -> the number that Eq. (1) minimises, for numpy arrays x and u.
+    """function(x, u, epsilon) -> what the paper's Eq. (1) minimises, for arrays x and u.
 
     The checker's x is a 9 x 14 field that holds an exact 0 and an exact 1.
     """
@@ -60,7 +60,7 @@ def energy(function):
 
 
 def minimum(function):
-    """function(u, epsilon) -> the lowest value of Eq. (1), a number, for a numpy array u.
+    """function(u, epsilon) -> the lowest value of the paper's Eq. (1), for an array u.
 
     The checker's u is a 9 x 14 field that holds the logits 800 and -800.
     """

@@ -24,7 +24,7 @@ def _sigmoid(z):
 
 
 def std_step(step):
-    """step(x, u, blur, lambda1, epsilon) -> the next x, Eq. (3) in its derived form.
+    """step(x, u, blur, lambda1, epsilon) -> the next x, the paper's Eq. (3), derived.
 
     blur(field) is K. All are numpy arrays; the checker calls `step` on a 9 x 14 field.
     """

@@ -19,11 +19,11 @@ export function unpack([hu, outline]) {
 // The HU that become 0 and 1.
 export function windowEnds(p, hu, range) {
   if (p.display === "HU window") return [p.level - p.width / 2, p.level + p.width / 2];
-  if (p.display !== "Eq. (6), each slice") return range;
+  if (p.display !== "the paper's Eq. (6), each slice") return range;
   return [hu.reduce((a, b) => Math.min(a, b)), hu.reduce((a, b) => Math.max(a, b))];
 }
 
-// Eq. (6) between two values; what lies beyond them is cut, and 0/0 is 0.
+// The paper's Eq. (6) between two values; what lies beyond them is cut, and 0/0 is 0.
 export function stretch(hu, [low, high]) {
   const scale = high > low ? 1 / (high - low) : 0;
   return hu.map((value) => Math.min(1, Math.max(0, (value - low) * scale)));

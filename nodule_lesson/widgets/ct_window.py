@@ -1,4 +1,4 @@
-"""A crop of CT through a window, and through Eq. (6): what each keeps of the Hounsfield units."""
+"""A crop of CT through a window, and through the paper's Eq. (6): what each keeps of the HU."""
 
 import base64
 import functools
@@ -19,7 +19,8 @@ TYPES = {
     "calcific": "calcific",
     "ground glass (GGO)": "ggo",
 }
-WINDOW, SLICE, SET = "HU window", "Eq. (6), each slice", "Eq. (6), whole data set"
+WINDOW = "HU window"
+SLICE, SET = "the paper's Eq. (6), each slice", "the paper's Eq. (6), whole data set"
 AIR_AND_TISSUE = -500  # HU between lung and what is solid
 
 CONTROLS = (
@@ -34,8 +35,8 @@ CAPTION = (
     "<strong>Live.</strong> Left, a simulated crop with the readers' consensus (red) as the "
     "display shows it: black is 0, white is 1. Right, its histogram; upright lines mark the "
     "values that become 0 and 1, where the axis reaches them. Level and width move them in the "
-    f"display “{WINDOW}” alone: Eq. (6) takes both from the pixels, of this slice or of all of "
-    "the data set. Lung is everything below −500 HU outside the outline."
+    f"display “{WINDOW}” alone: the paper's Eq. (6) takes both from the pixels, of this slice or "
+    "of all of the data set. Lung is everything below −500 HU outside the outline."
 )
 ALT = (
     "A grey crop of lung with an outlined nodule, beside two histograms over Hounsfield units: "
@@ -45,7 +46,7 @@ ALT = (
 
 
 def ct_window(**initial):
-    """The live figure of window, level and Eq. (6); `initial` sets starting values."""
+    """The live figure of window, level and the paper's Eq. (6); `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
     options = {"range": _range_of_set(), "types": {name: _packed(name) for name in TYPES}}
     return LiveFigure("ct_window", controls, compute, draw, CAPTION, ALT, options)
@@ -111,7 +112,7 @@ def compute(parameters):
     """The crop in HU, what is displayed of it, and the numbers shown."""
     hu, outline = crop(parameters["nodule"])
     low, high = ends(parameters, hu)
-    # A window is Eq. (6) with two numbers that somebody has chosen.
+    # A window is the paper's Eq. (6) with two numbers that somebody has chosen.
     field = normalise(hu, low, high)
     lung = (hu < AIR_AND_TISSUE) & ~outline
     means = float(field[lung].mean(dtype=float)), float(field[outline].mean(dtype=float))

@@ -78,7 +78,7 @@ ALT = (
 
 
 def detection_prior(**initial):
-    """The live figure of the detection prior, Eqs. (4) and (5); `initial` sets starting values."""
+    """The live figure of the prior, the paper's Eqs. (4), (5); `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
     return LiveFigure("detection_prior", controls, compute, draw, CAPTION, ALT)
 

@@ -42,7 +42,7 @@ SHORT = {"dice": "Dice", "iou": "IoU", "hausdorff_distance": "HD", "assd": "ASSD
 
 
 def segmentation_measures(**initial):
-    """The live figure of Eqs. (8)-(13); `initial` sets starting values."""
+    """The live figure of the paper's Eqs. (8)-(13); `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
     return LiveFigure("segmentation_measures", controls, compute, draw, CAPTION, ALT)
 

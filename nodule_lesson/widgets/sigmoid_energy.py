@@ -27,7 +27,7 @@ ALT = (
 
 
 def sigmoid_energy(**initial):
-    """The live figure of Eq. (1) for one pixel; `initial` sets starting values."""
+    """The live figure of the paper's Eq. (1) for one pixel; `initial` sets starting values."""
     return LiveFigure("sigmoid_energy", started_at(CONTROLS, initial), compute, draw, CAPTION, ALT)
 
 

@@ -40,7 +40,7 @@ ALT = (
 
 
 def std_explorer(*, compact=False, **initial):
-    """The live figure of soft threshold dynamics, Eq. (5); `initial` sets starting values.
+    """The live figure of the layer, the paper's Eq. (5); `initial` sets starting values.
 
     compact=True shows the two fields and the controls in COMPACT alone.
     """
