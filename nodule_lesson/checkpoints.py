@@ -10,7 +10,6 @@ this belongs to.
 import glob
 import hashlib
 import json
-import tempfile
 from collections import Counter, OrderedDict
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 
-from nodule_lesson.files import difference, plain_number, write_whole
+from nodule_lesson.files import difference, make_folder, plain_number, write_whole
 
 # What JSON would give back as a list or a dictionary: the name of the type is written beside it.
 # MultiStepLR, for one, asks its Counter for what a dictionary cannot answer.
@@ -52,9 +51,7 @@ class Checkpoint:
         file.
         """
         self._as_bytes(parts, [], fit)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.path.parent):
-            pass
+        make_folder(self.path.parent)
 
     def load(self, parts, fit=None):
         """Put everything back and return the losses so far; [] where there is no file.

@@ -1,6 +1,7 @@
 """What results, weights and checkpoints share: files that are whole, configurations compared."""
 
 import os
+import tempfile
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +24,13 @@ def write_whole(path, data):
     except BaseException:
         partial.unlink(missing_ok=True)  # on a full disk, above all
         raise
+
+
+def make_folder(path):
+    """Make a folder where it is missing. Raises OSError where it then takes no file."""
+    Path(path).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path):
+        pass
 
 
 def plain_number(value):

@@ -729,6 +729,163 @@ def test_the_demo_profile_runs_from_the_command_line(folder, tmp_path):
     assert "Dice, large test" in done.stdout and "resunet+std" in done.stdout
 
 
+def killed_if_unet(job, *place):
+    """In a worker: what the system does to a process that wants too much memory."""
+    if job[1].row.name == "unet":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tried(job, *place)
+
+
+tried = schedule._tried
+
+
+@pytest.mark.parametrize("where", ["here", "dask"])
+def test_a_killed_worker_costs_its_own_run_alone(folder, tmp_path, monkeypatch, where):
+    """Of five runs, the two that are killed are named, whenever that happens."""
+    import dask
+    from dask.distributed import LocalCluster
+
+    monkeypatch.setattr(schedule, "_tried", killed_if_unet)
+    runs = [one_run(row, seed) for seed in (0, 1) for row in ("unet", "backbone")]
+    runs.append(one_run("resunet"))
+    place = folder, tmp_path / "out", tmp_path / "work"
+    with pytest.raises(ValueError, match="2 of 5 runs failed") as told:
+        if where == "here":
+            schedule.carry_out(runs, *place, workers=2)
+        with (
+            dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+            LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        ):
+            schedule.carry_out(runs, *place, scheduler=cluster.scheduler_address)
+    failed = [line for line in str(told.value).splitlines() if "was killed" in line]
+    assert {line.split(":")[0] for line in failed} == {"unet-seed0", "unet-seed1"}
+    files = {path.name for path in (tmp_path / "out" / "discs-demo").glob("*-seed*")}
+    assert files == {f"{one.name}.json" for one in runs if one.row.name != "unet"}
+
+
+def test_a_fault_that_nobody_foresaw_ends_its_own_run_alone(folder, tmp_path, monkeypatch, capfd):
+    def full(model, run, work):
+        if run.row.name == "unet":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "keep_weights", full)
+    runs = [one_run("unet"), one_run("backbone")]
+    with pytest.raises(ValueError, match=r"(?s)1 of 2.*unet-seed0: OSError: .*No space left"):
+        schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work")
+    assert (tmp_path / "out" / "discs-demo" / "backbone-seed0.json").exists()
+    assert "Traceback" in capfd.readouterr().err  # to be mended, it must be seen in full
+
+
+def test_where_all_is_done_nothing_is_simulated_or_read(folder, tmp_path, monkeypatch, capsys):
+    """The bare command, as the README promises: it looks first."""
+    given = ["--rows", "unet", "--profile", "demo", "--out", str(tmp_path / "out")]
+    given += ["--work", str(tmp_path / "work")]
+    monkeypatch.setattr(sets, "simulated", lambda *given: folder)
+    main(given)
+    table = capsys.readouterr().out
+
+    def simulated(*given, **named):
+        raise AssertionError("data were asked for")
+
+    monkeypatch.setattr(sets, "simulated", simulated)
+    monkeypatch.setattr(sets, "load", simulated)
+    main([*given, "--scheduler", "tcp://127.0.0.1:9"])  # nor is anybody called
+    found = capsys.readouterr()
+    assert found.out == table and "1 runs: 1 there already, 0 to do." in found.err
+    assert "6 steps on crops of 32 x 32 pixels: these numbers prove that everything runs" in table
+
+
+def test_one_patient_gives_no_interval(folder, tmp_path, capsys):
+    write_set(tmp_path / "one" / "large", ["f"], 3, 2)
+    for part in ("pretrain", "clinic"):
+        (tmp_path / "one" / part).symlink_to(folder / part)
+    given = ["--rows", "unet", "--profile", "demo", "--data", str(tmp_path / "one")]
+    main([*given, "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
+    printed = capsys.readouterr().out
+    assert "nan" not in printed and "(no interval)" in printed
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--table", "3", "--rows", "unet"], "--rows: not allowed with argument --table"),
+        (["--stage", "5", "--rows", "unet"], "--rows: not allowed with argument --stage"),
+        (["--stage", "5", "--profile", "laptop"], "--profile: not allowed with argument --stage"),
+        (["--stage", "1"], "--data: stage 1 wants a folder"),
+        (["--stage", "5", "--data", "mine"], "--data: stage 5 wants simulated"),
+        (["--workers", "0"], "at least 1, found '0'"),
+        (["--workers", "-2"], "at least 1, found '-2'"),
+        (["--workers", "2", "--scheduler", "a"], "--scheduler: not allowed with argument --work"),
+        (["--rows", "freeze S7"], '\n    "freeze S5"\n    "freeze S9"\n'),
+        (["--rows", "unet,", "pre-trained"], '\n    "unet, pre-trained"\n'),
+    ],
+)
+def test_what_the_command_would_have_to_ignore_is_refused(capsys, given, said):
+    with pytest.raises(SystemExit) as stopped:
+        main(given)
+    assert stopped.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_folders_and_networks_that_fail_are_told_in_a_sentence(
+    folder, tmp_path, monkeypatch, capsys
+):
+    import dask
+
+    (tmp_path / "file").touch()
+    given = ["--rows", "unet", "--profile", "demo", "--data", str(folder)]
+    monkeypatch.setattr(sets, "load", None)  # all this is told before the data are read
+    for out, more, said in (
+        ("file", [], "file/discs-demo: Not a directory"),
+        ("out", ["--work", str(tmp_path / "file")], "file: File exists"),
+        ("out", ["--work", str(tmp_path), "--scheduler", "tcp://127.0.0.1:9"], "127.0.0.1:9"),
+    ):
+        with (
+            pytest.raises(SystemExit) as stopped,
+            dask.config.set({"distributed.comm.timeouts.connect": "100ms"}),
+        ):
+            main([*given, "--out", str(tmp_path / out), *more])
+        told = capsys.readouterr().err
+        assert stopped.value.code == 2 and said in told and "Traceback" not in told
+        assert told.splitlines()[-1].startswith("error: ")
+
+
+def test_a_damaged_file_of_a_run_is_named(folder, tmp_path):
+    path = tmp_path / "discs-demo" / "unet-seed0.json"
+    path.parent.mkdir()
+    path.write_text('{"configuration"', encoding="utf-8")
+    with pytest.raises(ValueError, match="unet-seed0.json is not a whole results file"):
+        schedule.carry_out([one_run("unet")], folder, tmp_path, tmp_path / "work")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone has it")
+def test_no_more_cores_are_used_than_the_process_may_use(monkeypatch):
+    """A container or a cluster gives one of many: torch must not start a thread for each."""
+    allowed, threads = os.sched_getaffinity(0), []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(schedule, "carry_out", lambda *given: sys.exit(0))
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with pytest.raises(SystemExit):
+            main(["--rows", "unet"])
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert threads == [1]
+
+
+def test_the_help_names_every_profile_row_and_stage_on_a_line_of_its_own(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert {f'"{name}"' for name in grid.ROWS} <= set(lines)
+    first = {line.split()[0] for line in lines if line}
+    assert {*grid.PROFILES, *grid.STAGES} <= first
+    laptop = next(line for line in lines if line.startswith("laptop"))
+    files = results.results_folder().glob("*-laptop/*-seed*.json")
+    seconds = [json.loads(f.read_text(encoding="utf-8"))["provenance"]["seconds"] for f in files]
+    assert f"{min(seconds):.0f} to {max(seconds):.0f} s a run" in laptop
+
+
 # --- what came of it -----------------------------------------------------------------------------
 
 

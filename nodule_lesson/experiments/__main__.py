@@ -1,6 +1,7 @@
 """Run the experiments: python -m nodule_lesson.experiments --table 3 --profile laptop."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -12,41 +13,78 @@ from nodule_lesson.experiments import grid, schedule
 from nodule_lesson.experiments.results import read, results_folder
 
 
+class Parser(argparse.ArgumentParser):
+    """Its help ends with the profiles, rows and stages, which are looked up only then."""
+
+    def format_help(self):
+        return f"{super().format_help()}\n{guide()}"
+
+
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m nodule_lesson.experiments",
         description="Tables 1 to 3, and what they lack. Run again, it goes on where it stopped.",
     )
-    parser.add_argument("--table", default="all", help="1, 2, 3, extra or all (default)")
-    parser.add_argument("--rows", nargs="+", help="some rows by name, instead of a table")
-    parser.add_argument(
-        "--stage", choices=grid.STAGES, help="a part of the evidence, instead of all these"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--table", help="1, 2, 3, extra or all (default)")
+    what.add_argument("--rows", nargs="+", metavar="ROW", help="some rows by name, see below")
+    what.add_argument(
+        "--stage", choices=grid.STAGES, help="a part of the evidence, with its own profile"
     )
-    parser.add_argument("--profile", default="laptop", choices=grid.PROFILES)
+    parser.add_argument(
+        "--profile", choices=grid.PROFILES, help="how large and how long (default: laptop)"
+    )
     parser.add_argument(
         "--data", default="simulated", help="simulated, or a folder of PatchSets (README)"
     )
     parser.add_argument("--out", type=Path, help="where results go (default: book/results)")
     parser.add_argument("--work", type=Path, help="where pre-trained weights go (default: cache)")
-    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
-    parser.add_argument("--scheduler", help="address of a Dask scheduler")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--workers", type=_at_least_one, default=1, help="processes of one thread each"
+    )
+    who.add_argument("--scheduler", help="address of a Dask scheduler, instead")
     options = parser.parse_args(arguments)
-    table = int(options.table) if options.table.isdigit() else options.table
+    if options.stage and options.profile:
+        parser.error("argument --profile: not allowed with argument --stage, which has its own")
+    if options.stage and (options.data == "simulated") != _is_simulated(options.stage):
+        wanted = "simulated" if _is_simulated(options.stage) else "a folder"
+        parser.error(f"argument --data: stage {options.stage} wants {wanted}")
+    for name in options.rows or ():
+        if name not in grid.ROWS:
+            parser.error(f"argument --rows: {name!r} is none of these:\n{rows_by_table()}")
+    profile = options.profile or "laptop"
+    table = options.table or "all"
+    table = int(table) if table.isdigit() else table
     if options.workers == 1 and not torch.cuda.is_available():
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+        if "OMP_NUM_THREADS" not in os.environ:  # torch itself reads it
+            torch.set_num_threads(schedule.cores())
     name = "simulated" if options.data == "simulated" else Path(options.data).resolve().name
     try:
         if options.stage:
             runs = grid.runs_of_stage(options.stage)
         else:
-            runs = grid.runs(table, options.profile, name, options.rows)
+            runs = grid.runs(table, profile, name, options.rows)
         out = options.out or results_folder()
         work = options.work or cache_folder() / "pretrained"
         schedule.carry_out(runs, options.data, out, work, options.workers, options.scheduler)
         if not options.stage:
-            show(runs, name, options.profile, out)
-    except (ValueError, FileNotFoundError) as error:
+            show(runs, name, profile, out)
+    except OSError as error:  # a folder, a disk, a network
+        where = "" if error.filename is None else f"{error.filename}: "
+        parser.exit(2, f"error: {where}{error.strerror or error}\n")
+    except (ValueError, ModuleNotFoundError) as error:
         parser.exit(2, f"error: {error}\n")
+
+
+def _is_simulated(stage):
+    return grid.STAGES[stage].data == "simulated"
+
+
+def _at_least_one(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, found {text!r}")
+    return int(text)
 
 
 def show(runs, name, profile, out):
@@ -56,10 +94,83 @@ def show(runs, name, profile, out):
     for row in dict.fromkeys(run.row.name for run in runs):
         large, small = (results.line(row, test) for test in ("large", "small"))
         mean, low, high = large["dice"]
+        interval = f"({low:.3f}, {high:.3f})" if low == low else "(no interval)"  # one patient
         print(
-            f"{row:24} {large['runs']:4}  {mean:.3f} ({low:.3f}, {high:.3f})  "
+            f"{row:24} {large['runs']:4}  {mean:.3f} {interval:14}  "
             f"{large['missed'][0]:6.1%}   {small['dice'][0]:.3f}"
         )
+    size = grid.PROFILES[profile]
+    if profile == "demo":
+        print(
+            f"\n{size.scratch_steps} steps on crops of {size.side} x {size.side} pixels: these "
+            "numbers prove that everything runs, and say nothing of the networks."
+        )
+
+
+# --- what the help explains ----------------------------------------------------------------------
+
+
+def guide():
+    """Profiles, rows and stages, as text."""
+    profiles = "\n".join(f"  {name:8} {_size(one)}" for name, one in grid.PROFILES.items())
+    stages = "\n".join(f"  {name:8} {_part(name)}" for name in grid.STAGES)
+    return (
+        f"profiles:\n{profiles}\n\n"
+        f'rows, each of them in quotes, as in --rows "unet, pre-trained" proposed:\n'
+        f"{rows_by_table()}\n\n"
+        f"stages:\n{stages}\n"
+    )
+
+
+def rows_by_table():
+    """The names of all rows, one a line: some have commas and spaces."""
+    named = {f"table {table}": names for table, names in grid.TABLES.items()}
+    named["extra"] = grid.rows_of("extra")
+    shown = {name for names in named.values() for name in names}
+    named["in stages alone"] = [name for name in grid.ROWS if name not in shown]
+    return "\n".join(
+        f"  {title}:\n" + "\n".join(f'    "{name}"' for name in names)
+        for title, names in named.items()
+    )
+
+
+def _size(profile):
+    if profile.epochs is None:
+        long = (
+            f"{profile.scratch_steps:,} steps, or {profile.pretrain_steps:,} of pre-training and "
+            f"{profile.steps:,} more"
+        )
+    else:
+        long = f"{profile.epochs} epochs, after {profile.pretrain_steps:,} steps of pre-training"
+    times = [(profile.seeds, "seed"), (profile.clinics, "clinic"), (profile.folds or 1, "fold")]
+    runs = [_many(*one) for one in times if one[0] > 1]
+    said = [f"crops of {profile.side} x {profile.side}, networks of width {profile.width}", long]
+    said += [" x ".join(runs)] if runs else []
+    said += ["only to see that everything runs"] if profile.name == "demo" else []
+    return "; ".join([*said, _measured(profile.name)])
+
+
+def _many(count, what):
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _measured(profile):
+    """How long the book's own runs took."""
+    files = results_folder().glob(f"*-{profile}/*-seed*.json")
+    told = [json.loads(file.read_text(encoding="utf-8"))["provenance"] for file in files]
+    if not told:
+        return "time not measured"
+    seconds = [one["seconds"] for one in told]
+    on = ", ".join(sorted({f"{one['device']}, {_many(one['threads'], 'thread')}" for one in told}))
+    return f"{min(seconds):.0f} to {max(seconds):.0f} s a run ({len(told)} runs on {on})"
+
+
+def _part(name):
+    stage, runs = grid.STAGES[name], grid.runs_of_stage(name)
+    return (
+        f"{len(stage.rows)} rows in the profile {stage.profile}, {len(runs)} runs on "
+        f"{stage.data} data"
+    )
 
 
 if __name__ == "__main__":
