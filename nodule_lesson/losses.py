@@ -41,16 +41,16 @@ def dice_loss(probability, target, smooth=1.0, over="slice"):
 
 
 def multitask_loss(output, mask, has_nodule, lambda1=1.0, lambda2=1.0, dice_over="slice"):
-    """Eq. (7): L = L_Dice + lambda1 L_BCE^seg + lambda2 L_BCE^class, both weights 1 in the paper.
+    """The paper's Eq. (7): L = L_Dice + lambda1 L_BCE^seg + lambda2 L_BCE^class.
 
     output: what a network of the lesson returns, `nodule_lesson.multitask.Output`. mask:
     (N, 1, H, W), 0 or 1, of any type. has_nodule: (N,), 0 or 1. Without a classifier
-    (output.nodule is None) the last term is missing. These weights are not those of Eqs. (4) and
-    (5), which the paper gives the same names. dice_over: what the Dice loss is taken over, see
-    `dice_loss`; the paper does not say. Both cross entropies are of logits: they stay finite where
-    a probability in float32 has become 0 or 1. Returns a 0-d tensor; raises ValueError for other
-    shapes. It does not look at values, which would make a GPU wait at every step: 0 and 255 must
-    be made 0 and 1 before.
+    (output.nodule is None) the last term is missing. Both weights are 1 in the paper, and are not
+    those of its Eqs. (4) and (5), which have the same names. dice_over: what the Dice loss is
+    taken over, see `dice_loss`; the paper does not say. Both cross entropies are of logits: they
+    stay finite where a probability in float32 has become 0 or 1. Returns a 0-d tensor; raises
+    ValueError for other shapes. It does not look at values, which would make a GPU wait at every
+    step: 0 and 255 must be made 0 and 1 before.
     """
     if not torch.is_tensor(mask) or mask.shape != output.logits.shape:
         found = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__

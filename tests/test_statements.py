@@ -42,6 +42,9 @@ def test_an_equation_of_the_paper_is_called_the_papers(name):
     checker = ROOT / "nodule_lesson" / "checks" / f"{name}.py"
     if checker.exists():
         text += checker.read_text(encoding="utf-8")
+    for figure in re.findall(r"nodule_lesson\.widgets import (\w+)", text):
+        figure = ROOT / "nodule_lesson" / "widgets" / f"{figure}.py"
+        text += figure.read_text(encoding="utf-8") if figure.exists() else ""
     text = " ".join(text.split())
     bare = re.findall(r"(?<!paper's )(?<!normalises with its )\bEqs?\. \(\d+\)", text)
     assert not bare

@@ -1,15 +1,15 @@
-"""Eq. (6): intensities to [0, 1]."""
+"""The paper's Eq. (6): intensities to [0, 1]."""
 
 import numpy as np
 import torch
 
 
 def normalise(images, low=None, high=None):
-    """Eq. (6): (I - I_min) / (I_max - I_min), float32 in [0, 1].
+    """The paper's Eq. (6): (I - I_min) / (I_max - I_min), float32 in [0, 1].
 
     images: (..., H, W), an array or a tensor; the result is of the same kind. By default I_min
     and I_max are those of each slice. With low and high they are these two numbers, and what
-    lies beyond them is cut to 0 and 1. Where I_max = I_min Eq. (6) is 0/0: the slice becomes 0.
+    lies beyond them is cut to 0 and 1. Where I_max = I_min this is 0/0: the slice becomes 0.
     Raises TypeError for other types, ValueError for values that are not finite or high < low.
     """
     tensor = torch.is_tensor(images)

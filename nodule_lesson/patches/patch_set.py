@@ -175,7 +175,7 @@ class PatchSet:
     def batch(self, rows, *, normalise="slice", flip=None):
         """images (B, 1, H, W), masks (B, 1, H, W), has_nodule (B,): float32 tensors.
 
-        rows: B row numbers. normalise: "slice" applies Eq. (6) to each slice by itself,
+        rows: B row numbers. normalise: "slice" applies `normalise` to each slice alone,
         "dataset" with the lowest and the highest intensity of the whole set. flip: None, or a
         numpy or torch generator by which each slice, and its mask with it, is turned left to
         right and top to bottom, with probability one half each.

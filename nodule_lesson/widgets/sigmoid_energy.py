@@ -49,7 +49,7 @@ def compute(parameters):
 
 
 def _energy(x, u, epsilon):
-    """Eq. (1) for each x alone: to `std_energy` they are images of one pixel."""
+    """The paper's Eq. (1) for each x alone: to `std_energy` they are images of one pixel."""
     images = x.reshape(-1, 1, 1)
     logits = torch.full_like(images, u)
     return std.std_energy(images, logits, sigma=1.0, lambda1=0.0, epsilon=epsilon).numpy()

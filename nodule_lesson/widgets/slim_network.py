@@ -46,8 +46,8 @@ ALT = (
 def demo_crops():
     """The demo set as the slim networks want it: images, masks (N, 1, 64, 64), types (N,).
 
-    Eq. (6) over each slice of 128x128, then its middle; float32, and boolean. The type is "" where
-    a slice has no nodule. Copies are the caller's business: the result is shared.
+    The paper's Eq. (6) over each slice of 128x128, then its middle; float32, and boolean. The type
+    is "" where a slice has no nodule. Copies are the caller's business: the result is shared.
     """
     from ..demo import open_demo  # no other figure's page needs scans
 

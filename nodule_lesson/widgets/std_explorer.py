@@ -1,4 +1,4 @@
-"""The STD explorer: every parameter of Eq. (5) under a slider."""
+"""The STD explorer: every parameter of the paper's Eq. (5) under a slider."""
 
 import math
 
