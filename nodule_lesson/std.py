@@ -24,6 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nodule_lesson import bands
+
 # --- the Gaussian operator K ------------------------------------------------------------------
 
 
@@ -51,10 +53,13 @@ def _gaussian_matrix(size, sigma, radius):
     exponent = -0.5 * (distance / sigma) ** 2
     # Far taps would be denormal numbers, with which processors are slow: they are 0, as is their
     # gradient. At half the range a tap times any x in [0, 1] that matters is a normal number, too.
-    smallest = 0.5 * math.log(torch.finfo(sigma.dtype).tiny)
-    outside = (distance > radius) | (exponent < smallest)
+    outside = (distance > radius) | (exponent < _smallest_exponent(sigma.dtype))
     taps = torch.exp(exponent.masked_fill(outside, -math.inf))
     return taps / torch.exp(-0.5 * (offset / sigma) ** 2).sum()
+
+
+def _smallest_exponent(dtype):
+    return 0.5 * math.log(torch.finfo(dtype).tiny)
 
 
 def gaussian_blur(field, sigma, radius=None):
@@ -68,18 +73,65 @@ def gaussian_blur(field, sigma, radius=None):
         raise TypeError(f"field must be a float32 or float64 tensor, found {found}.")
     if field.ndim < 2 or 0 in field.shape[-2:]:
         raise ValueError(f"field must have the shape (..., H, W), found {tuple(field.shape)}.")
-    sigma = _parameter("sigma", sigma, field, positive=True)
-    rows, columns = _gaussian_matrices(field, sigma, _check_radius(radius))
-    return rows @ field @ columns
+    checked = _parameter("sigma", sigma, field, positive=True)
+    return _Blur(field, checked, _reach(sigma, field, _check_radius(radius)))(field)
 
 
-def _gaussian_matrices(field, sigma, radius):
-    height, width = field.shape[-2:]
-    rows = _gaussian_matrix(height, sigma, radius)
-    # An exported program is for all sizes: it must not ask whether this one is a square.
-    if not torch.compiler.is_compiling() and width == height:
-        return rows, rows
-    return rows, _gaussian_matrix(width, sigma, radius)
+class _Blur:
+    """`factor` K for fields like this one: T_H f T_W, with both matrices computed once.
+
+    On a large image with a radius, the matrices are narrow bands, and products go block by block.
+    """
+
+    def __init__(self, field, sigma, radius, factor=1):
+        self.radius = radius
+        height, width = field.shape[-2:]
+        # An exported program is for all sizes: it must not ask what this one is.
+        exported = torch.compiler.is_compiling()
+        self.narrow = [
+            not exported and radius is not None and bands.is_narrow(size, radius)
+            for size in (height, width)
+        ]
+        sizes = [
+            2 * bands.BLOCK if narrow else size
+            for size, narrow in zip((height, width), self.narrow, strict=True)
+        ]
+        rows = _gaussian_matrix(sizes[0], sigma, radius)
+        same = not exported and sizes[0] == sizes[1]
+        self.columns = rows if same else _gaussian_matrix(sizes[1], sigma, radius)
+        self.rows = factor * rows
+
+    def __call__(self, field):
+        return self.from_right(self.from_left(field))
+
+    def from_left(self, field):
+        if self.narrow[0]:
+            return bands.times_from_left(self.rows, field, self.radius)
+        # One matrix a sample, though not in memory: for a lone one matmul transposes the fields.
+        return self.rows.expand(*field.shape[:-2], -1, -1) @ field
+
+    def from_right(self, field):
+        if self.narrow[1]:
+            return bands.times(field, self.columns, self.radius)
+        return field @ self.columns
+
+    def of_one(self, field):
+        """The field 1 blurred, which is smaller near the border: (H, W)."""
+        height, width = field.shape[-2:]
+        return self.from_left(field.new_ones(height, 1)) * self.from_right(
+            field.new_ones(1, width)
+        )
+
+
+def _reach(sigma, field, radius):
+    """`radius`; for None the radius beyond which all taps are 0 anyway, if sigma is a number.
+
+    A learned sigma is not asked: that would make a GPU wait at every step.
+    """
+    if radius is not None or torch.is_tensor(sigma):
+        return radius
+    reach = math.ceil(sigma * math.sqrt(-2 * _smallest_exponent(field.dtype)))
+    return reach if reach < min(field.shape[-2:]) - 1 else None
 
 
 # --- the energy ---------------------------------------------------------------------------------
@@ -95,12 +147,13 @@ def std_energy(x, u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, rad
     _check_field("u", u)
     _check_field("x", x)
     _check_unit_interval("x", x, u)
-    u_terms = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
-    sigma, lambda1, lambda2, epsilon = u_terms
+    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    radius = _reach(sigma, u, _check_radius(radius))
+    sigma, lambda1, lambda2, epsilon = parameters
     c = _per_sample(c, u)
-    rows, columns = _gaussian_matrices(u, sigma, _check_radius(radius))
+    blur = _Blur(u, sigma, radius)
     entropy = torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
-    length = x * (rows @ (1 - x) @ columns)
+    length = x * blur(1 - x)
     density = -u * x + epsilon * entropy + lambda1 * length + lambda2 * (1 - c) * x
     return density.sum() if u.ndim == 2 else density.flatten(1).sum(1)
 
@@ -134,9 +187,10 @@ def soft_threshold_dynamics(
     """
     _check_field("u", u)
     parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    radius = _reach(sigma, u, _check_radius(radius))
     c = _per_sample(c, u)
     steps = _check_iterations(iterations)
-    return torch.sigmoid(_logits(u, *parameters, c, steps, _check_radius(radius), gradient))
+    return torch.sigmoid(_logits(u, *parameters, c, steps, radius, gradient))
 
 
 def iterates(
@@ -164,7 +218,8 @@ def iterates(
         x = torch.as_tensor(start, dtype=u.dtype, device=u.device)
         x = x.expand_as(u) if x.ndim == 0 else x
         _check_unit_interval("start", x, u)
-    step = _step(u, *parameters, _per_sample(c, u), _check_radius(radius))
+    radius = _reach(sigma, u, _check_radius(radius))
+    step = _step(u, *parameters, _per_sample(c, u), radius)
     fields = [x]
     for _ in range(_check_iterations(iterations)):
         fields.append(torch.sigmoid(step(fields[-1])))
@@ -181,7 +236,7 @@ def printed_iteration(
     """
     _check_field("u", u)
     parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
-    c, radius = _per_sample(c, u), _check_radius(radius)
+    c, radius = _per_sample(c, u), _reach(sigma, u, _check_radius(radius))
     # The printed map is the derived one with the current x in the place of u.
     step = _step(torch.zeros_like(u), *parameters, c, radius)
     epsilon = parameters[-1]
@@ -194,14 +249,12 @@ def printed_iteration(
 def _step(u, sigma, lambda1, lambda2, epsilon, c, radius):
     """x -> (u - lambda1 K(1 - 2x) - lambda2 (1 - c)) / epsilon, the argument of the next sigmoid.
 
-    K is linear, K(1 - 2x) = K1 - 2 Kx, so all that does not change is computed once.
+    With A = (2 lambda1 / epsilon) K it is (u - lambda2 (1 - c)) / epsilon - A 1 / 2 + A x, since K
+    is linear: all that does not change is computed once.
     """
-    rows, columns = _gaussian_matrices(u, sigma, radius)
-    k_of_one = rows.sum(1, keepdim=True) * columns.sum(0)
-    constant = (u - lambda1 * k_of_one - lambda2 * (1 - c)) / epsilon
-    # One matrix a sample, though not in memory: for a lone one matmul would transpose the fields.
-    scaled_rows = ((2 * lambda1 / epsilon) * rows).expand(*u.shape[:-2], -1, -1)
-    return lambda x: constant + scaled_rows @ x @ columns
+    blur = _Blur(u, sigma, radius, factor=2 * lambda1 / epsilon)
+    constant = (u - lambda2 * (1 - c)) / epsilon - blur.of_one(u) / 2
+    return lambda x: constant + blur(x)
 
 
 def _logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius, gradient):
@@ -232,14 +285,13 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
         raise ValueError(f"an implicit gradient needs at least 1 iteration, found {iterations}.")
     step = _step(u, sigma, lambda1, lambda2, epsilon, c, radius)
     with torch.no_grad():
-        rows, columns = _gaussian_matrices(u, sigma, radius)
-        norm = (rows.sum(1).max() * columns.sum(1).max()).item()  # ||K||_inf
-        strength, scale = lambda1.item(), epsilon.item()
-        contraction = strength * norm / (2 * scale)
-        if strength * norm >= 2 * scale:
+        blur = _Blur(u, sigma, radius, factor=2 * lambda1 / epsilon)
+        contraction = blur.of_one(u).max().item() / 4  # lambda1 ||K||_inf / (2 epsilon)
+        if contraction >= 1:
+            bound = 2 * epsilon.item()
             raise ValueError(
                 "an implicit gradient needs lambda1 ||K||_inf < 2 epsilon, found "
-                f"{strength * norm:.4g} >= {2 * scale:.4g}."
+                f"{contraction * bound:.4g} >= {bound:.4g}."
             )
         z = u
         for _ in range(iterations - 1):
@@ -249,15 +301,14 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
     if z.requires_grad:
         root = torch.sigmoid(z.detach())
         root = torch.sqrt(root * (1 - root))
-        scaled_rows = (2 * strength / scale) * rows
         # Untruncated, K is positive definite; cut, it may have negative eigenvalues.
         low = 1 - contraction
         high = 1 if radius is None else 1 + contraction
-        z.register_hook(lambda g: _solve_adjoint(g, root, scaled_rows, columns, low, high))
+        z.register_hook(lambda g: _solve_adjoint(g, root, blur, low, high))
     return z
 
 
-def _solve_adjoint(g, root, rows, columns, low, high):
+def _solve_adjoint(g, root, blur, low, high):
     """w = g + D A w by conjugate gradients, each sample on its own.
 
     With S = sqrt(D) and w = g + S y the equation becomes (1 - S A S) y = S A g, symmetric, with
@@ -274,14 +325,14 @@ def _solve_adjoint(g, root, rows, columns, low, high):
     rate = (math.sqrt(high / low) - 1) / (math.sqrt(high / low) + 1)
     steps = math.ceil(math.log(tolerance / 2) / math.log(rate)) if rate > 0 else 1
     tiny = torch.finfo(g.dtype).tiny
-    residual = root * (rows @ g @ columns)
+    residual = root * blur(g)
     y = torch.zeros_like(residual)
     direction, square = residual.clone(), _dot(residual, residual)
     enough = (low * tolerance) ** 2 * _dot(g, g)
     for _ in range(steps):
         if (square <= enough).all():
             break
-        image = direction - root * (rows @ (root * direction) @ columns)
+        image = direction - root * blur(root * direction)
         length = square / _dot(direction, image).clamp_min(tiny)
         y.addcmul_(length, direction)
         residual.addcmul_(length, image, value=-1)

@@ -1144,3 +1144,33 @@ def test_a_device_without_autocast_needs_none(monkeypatch):
     monkeypatch.setattr(torch, "autocast", refused)
     u = torch.randn(1, 1, 8, 8)
     assert STDSigmoid()(u).shape == u.shape
+
+
+# --- large images --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (2, 1, 300, 333), (3, 70, 513)])
+@pytest.mark.parametrize("radius", [1, 7, 64])
+def test_in_blocks_the_blur_is_that_of_the_whole_matrices(shape, radius):
+    """Values and both gradients, on sizes that the blocks do not divide."""
+    torch.manual_seed(0)
+    field = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    sigma = torch.tensor(0.3 * radius + 0.4, dtype=torch.float64, requires_grad=True)
+    rows, columns = (gaussian_matrix(size, sigma, radius) for size in shape[-2:])
+    expected, found = rows @ field @ columns, gaussian_blur(field, sigma, radius)
+    weight = torch.randn(shape, dtype=torch.float64)
+    wanted, got = (
+        torch.autograd.grad((x * weight).sum(), (field, sigma)) for x in (expected, found)
+    )
+    assert torch.allclose(found, expected, atol=1e-13)
+    assert all(torch.allclose(a, b, atol=1e-11) for a, b in zip(got, wanted, strict=True))
+
+
+def test_a_number_as_sigma_cuts_nothing_off_on_a_large_image():
+    u = torch.randn(1, 300, 300)
+    for gradient in ("unrolled", "implicit"):
+        options = {"lambda2": 1.0, "c": 0.5, "gradient": gradient}
+        learned = soft_threshold_dynamics(u, sigma=torch.tensor(3.0), **options)  # dense
+        assert torch.allclose(soft_threshold_dynamics(u, sigma=3.0, **options), learned, atol=1e-6)
+    energy = [std_energy(torch.sigmoid(u), u, sigma=s) for s in (3.0, torch.tensor(3.0))]
+    assert torch.allclose(*energy)
