@@ -28,6 +28,12 @@ CHAPTERS = (
     "combination_block",
     "multitask_model",
     "measuring_a_segmentation",
+    "training_the_model",
+    "against_the_classics",
+    "transfer_learning",
+    "taking_apart",
+    "reading_the_tables",
+    "index",
     "teaching",
 )
 

@@ -23,7 +23,7 @@ NOTHING, NODULES, ALL = "nothing marked", "nodules marked", "everything marked"
 CENTRE = 31.29, 31.83  # off the pixels' centres: no two are equally near
 
 CONTROLS = (
-    Choice("loss", "loss", LOSSES, BOTH, "the first is that of Eq. (7)"),
+    Choice("loss", "loss", LOSSES, BOTH, "the first is that of the paper's Eq. (7)"),
     Slider("empty", "empty slices", 0, 9, 1, 8, "of ten"),
     Slider("area", "nodule", 5, 800, 5, 30, "pixels, of 4096"),
     Slider("contrast", "contrast", 0, 12, 0.25, 7, "what the network knows, in logits"),

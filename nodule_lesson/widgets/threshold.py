@@ -111,7 +111,7 @@ def _kept(grey, keep, t):
 
 
 def compute(parameters):
-    """The crop after Eq. (6), the mask, and the numbers shown."""
+    """The crop after the paper's Eq. (6), the mask, and the numbers shown."""
     name, keep, radius = parameters["nodule"], parameters["keep"], OPENINGS[parameters["opening"]]
     hu, outline, ends = crop(name)
     grey, t = opened(hu, radius), parameters["threshold"]
