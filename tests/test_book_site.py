@@ -30,7 +30,7 @@ def pages(site):
     return sorted((site / "book").glob("*.html"))
 
 
-CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text())
+CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 
 
 def chapters(site):
@@ -70,10 +70,10 @@ def test_links_anchors_and_resources_are_in_place(site):
     ],
 )
 def test_the_check_of_the_site_finds_what_is_wrong(tmp_path, html, complaint):
-    (tmp_path / "index.html").write_text(html)
-    (tmp_path / "other.html").write_text('<p id="here"></p>')
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    (tmp_path / "other.html").write_text('<p id="here"></p>', encoding="utf-8")
     if "a.css" in html:
-        (tmp_path / "a.css").write_text('@import "https://example.org/b.css";')
+        (tmp_path / "a.css").write_text('@import "https://example.org/b.css";', encoding="utf-8")
     found = check_site.problems(tmp_path)
     assert bool(found) == bool(complaint)
     assert complaint is None or complaint in found[0]
@@ -83,18 +83,18 @@ def test_every_page_of_the_contents_is_there_and_says_what_it_is_not_for(site):
     listed = [entry["file"] for part in CONTENTS["parts"] for entry in part["chapters"]]
     assert {f"book/{page.stem}" for page in pages(site)} == {*listed, CONTENTS["root"]}
     for page in pages(site):
-        assert "not for clinical use" in page.read_text(), page.name
+        assert "not for clinical use" in page.read_text(encoding="utf-8"), page.name
 
 
 def test_chapters_are_numbered_and_launch_their_own_notebook(site):
     address = _tool("address").repository_address(ROOT).removeprefix("https://github.com/")
     for page in chapters(site):
-        html = page.read_text()
+        html = page.read_text(encoding="utf-8")
         notebook = f"colab.research.google.com/github/{address}/blob/main/book/{page.stem}.ipynb"
         assert notebook in html, f"{page.name} has no Colab button for its twin"
         assert '<h1><span class="section-number">' in html, f"{page.name} has no number"
-        twin = (ROOT / "book" / f"{page.stem}.ipynb").read_text()
-        offered = (site / "_sources" / "book" / f"{page.stem}.ipynb").read_text()
+        twin = (ROOT / "book" / f"{page.stem}.ipynb").read_text(encoding="utf-8")
+        offered = (site / "_sources" / "book" / f"{page.stem}.ipynb").read_text(encoding="utf-8")
         assert offered == twin, f"{page.name} offers another notebook than its twin to download"
 
 
@@ -210,14 +210,14 @@ def tiny_book(tmp_path):
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
 
 def test_no_page_shows_stale_outputs(tiny_book, capfd):
     def shown():
         build_book.main(tiny_book)
-        return (tiny_book / "_build" / "html" / "book" / "index.html").read_text()
+        return (tiny_book / "_build" / "html" / "book" / "index.html").read_text(encoding="utf-8")
 
     assert "old-code" in shown()
     # Nothing changed: nothing is built.
@@ -227,8 +227,10 @@ def test_no_page_shows_stale_outputs(tiny_book, capfd):
     assert "up to date" in capfd.readouterr().out
     assert (tiny_book / "_build" / "html" / "index.html").stat().st_mtime_ns == stamp
     # Code and results outside the page changed: its outputs are new, though its cells are not.
-    (tiny_book / "nodule_lesson/value.py").write_text("value = 'new-code'\n")
-    (tiny_book / "book/results/numbers.json").write_text(json.dumps("new-result"))
+    (tiny_book / "nodule_lesson/value.py").write_text("value = 'new-code'\n", encoding="utf-8")
+    (tiny_book / "book/results/numbers.json").write_text(
+        json.dumps("new-result"), encoding="utf-8"
+    )
     page = shown()
     assert "new-code" in page and "new-result" in page
     assert "old-code" not in page and "old-result" not in page
@@ -253,7 +255,7 @@ def test_what_the_cells_run_empties_the_cache(tiny_book, name):
     assert cache.exists()
     path = tiny_book / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("changed")
+    path.write_text("changed", encoding="utf-8")
     assert build_book.empty_stale_cache(tiny_book)
     assert not cache.exists()
 
@@ -262,7 +264,7 @@ def test_a_removed_file_empties_the_cache_and_prose_does_not(tiny_book):
     cache = tiny_book / "_build" / ".jupyter_cache"
     build_book.empty_stale_cache(tiny_book)
     cache.mkdir()
-    (tiny_book / "book" / "index.md").write_text("# Other words")
+    (tiny_book / "book" / "index.md").write_text("# Other words", encoding="utf-8")
     assert not build_book.empty_stale_cache(tiny_book)
     (tiny_book / "nodule_lesson" / "widgets" / "figure.js").unlink()
     assert build_book.empty_stale_cache(tiny_book)
@@ -273,9 +275,9 @@ def test_what_the_pages_are_made_of_makes_them_old(tiny_book, name):
     (tiny_book / "_build" / "html").mkdir(parents=True)
     (tiny_book / "_build" / "html" / "index.html").touch()
     made_of = build_book.fingerprint(tiny_book, build_book.EXECUTED + build_book.RENDERED)
-    (tiny_book / "_build" / "built-from.sha256").write_text(made_of)
+    (tiny_book / "_build" / "built-from.sha256").write_text(made_of, encoding="utf-8")
     assert build_book.is_up_to_date(tiny_book)
-    (tiny_book / name).write_text("changed")
+    (tiny_book / name).write_text("changed", encoding="utf-8")
     assert not build_book.is_up_to_date(tiny_book)
 
 
@@ -283,17 +285,17 @@ def test_what_the_pages_are_made_of_makes_them_old(tiny_book, name):
 def test_a_failing_cell_and_a_warning_fail_the_build(tiny_book, fault):
     page = tiny_book / "book" / "index.md"
     shutil.copy(ROOT / "_config.yml", tiny_book)
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     if fault.startswith("raise"):
         text = text.replace("from pathlib import Path", fault)
     else:
         text += f"\n{fault}\n"
-    page.write_text(text)
-    config = (tiny_book / "_config.yml").read_text().split("sphinx:")[0]
+    page.write_text(text, encoding="utf-8")
+    config = (tiny_book / "_config.yml").read_text(encoding="utf-8").split("sphinx:")[0]
     for name in ("logo", "favicon"):
         config = "\n".join(line for line in config.splitlines() if f"{name}:" not in line)
     config += "\nsphinx: {config: {nb_execution_raise_on_error: true}}\n"
-    (tiny_book / "_config.yml").write_text(config)
+    (tiny_book / "_config.yml").write_text(config, encoding="utf-8")
     program = "import sys, build_book; build_book.main(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, str(tiny_book)],
@@ -304,3 +306,23 @@ def test_a_failing_cell_and_a_warning_fail_the_build(tiny_book, fault):
     assert done.returncode != 0, done.stdout
     assert "was not built" in done.stderr
     assert not (tiny_book / "_build" / "built-from.sha256").exists()
+
+
+def test_a_folder_with_brackets_in_its_name_has_the_same_pages(tiny_book, tmp_path_factory):
+    """only_build_toc_files looks for what is no page with a pattern that begins with the name."""
+    place = tmp_path_factory.mktemp("clone") / "a [x] b"
+    shutil.copytree(tiny_book, place)
+    for name in ("README.md", "CONTRIBUTING.md"):
+        (place / name).write_text("# Not a page\n", encoding="utf-8")
+    (place / "build").mkdir()
+    (place / "build" / "notes.md").write_text("# Nor this\n", encoding="utf-8")
+    own = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    config = {name: own[name] for name in ("only_build_toc_files", "exclude_patterns")}
+    patterns = {"include_patterns": own["sphinx"]["config"]["include_patterns"]}
+    config |= {"title": "Tiny", "sphinx": {"config": patterns}}
+    (place / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    build_book.main(place)
+    html = place / "_build" / "html"
+    made = {path.relative_to(html).as_posix() for path in html.rglob("*.html")}
+    assert "book/index.html" in made
+    assert not made & {"README.html", "CONTRIBUTING.html", "build/notes.html"}

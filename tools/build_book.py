@@ -62,7 +62,7 @@ def is_up_to_date(root):
     return (
         built.exists()
         and Path(root, "_build", "html", "index.html").exists()
-        and built.read_text() == fingerprint(root, EXECUTED + RENDERED)
+        and built.read_text(encoding="utf-8") == fingerprint(root, EXECUTED + RENDERED)
     )
 
 
@@ -71,11 +71,11 @@ def empty_stale_cache(root):
     cache = Path(root, "_build", ".jupyter_cache")
     ran = Path(root, "_build", "outputs-from.sha256")
     now = fingerprint(root, EXECUTED)
-    if cache.exists() and ran.exists() and ran.read_text() == now:
+    if cache.exists() and ran.exists() and ran.read_text(encoding="utf-8") == now:
         return False
     shutil.rmtree(cache, ignore_errors=True)
     ran.parent.mkdir(exist_ok=True)
-    ran.write_text(now)
+    ran.write_text(now, encoding="utf-8")
     return True
 
 
@@ -92,7 +92,7 @@ def build(root):
     before = fingerprint(root, EXECUTED + RENDERED)
     status = run_jupyter_book(root)
     if status == 0:
-        built.write_text(before)  # not what changed while it was building
+        built.write_text(before, encoding="utf-8")  # not what changed while it was building
     return status
 
 
