@@ -44,7 +44,7 @@ def write_scan(folder):
         image.SetSpacing((0.7, 0.7, 1.25))
         sitk.WriteImage(image, str(folder / where / "large.mhd"))
     scan = Scan.open(folder / "subset0" / "large.mhd")
-    with open(folder / "nodules.csv", "w", newline="") as file:
+    with open(folder / "nodules.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow("seriesuid nodule patient type diameter_mm coordX coordY coordZ".split())
         for number, centre in enumerate(NODULES, start=1):

@@ -68,8 +68,8 @@ def main():
     parser.add_argument("--patients", type=int, default=100, help="default: 100")
     parser.add_argument("--out", default=Path(__file__).with_name("idc_manifest.csv"), type=Path)
     chosen = parser.parse_args()
-    series = set((chosen.luna16 / "seriesuids.csv").read_text().split())
-    with open(chosen.luna16 / "annotations.csv", newline="") as file:
+    series = set((chosen.luna16 / "seriesuids.csv").read_text(encoding="utf-8").split())
+    with open(chosen.luna16 / "annotations.csv", newline="", encoding="utf-8") as file:
         annotations = list(csv.DictReader(file))
     rows = choose(read_index(chosen.index), annotations, series, chosen.patients)
     text = io.StringIO()

@@ -42,7 +42,10 @@ def calls_of(source):
     return [name for name in re.findall(r"^(\w+)\(.*\)$", source, re.MULTILINE) if name in names]
 
 
-SHOWN = {path.stem: calls_of(path.read_text()) for path in sorted((ROOT / "book").glob("*.md"))}
+SHOWN = {
+    path.stem: calls_of(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "book").glob("*.md"))
+}
 PAGES = [name for name, figures in SHOWN.items() if figures]
 
 

@@ -7,7 +7,7 @@ import pytest
 from live_figures import visits
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTENTS = (ROOT / "_toc.yml").read_text()
+CONTENTS = (ROOT / "_toc.yml").read_text(encoding="utf-8")
 PAGES = re.findall(r"(?:file|root): book/(\S+)", CONTENTS)
 
 # What the theme does outside the text of every page, and why it is let be.

@@ -57,7 +57,7 @@ class Colab:
         kernel = folder / "kernels" / "colab"
         kernel.mkdir(parents=True)
         spec = {"argv": argv, "display_name": "Colab", "language": "python"}
-        (kernel / "kernel.json").write_text(json.dumps(spec))
+        (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
         self.source = folder / "repository"
         self.source.mkdir()
         for path in (ROOT / name for name in ("pyproject.toml", "README.md")):
@@ -100,7 +100,7 @@ class Colab:
                     names.append(requirement.name)
         purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
         site = Path(self.run(self.python, "-c", purelib).strip())
-        (site / "preinstalled.pth").write_text(f"{folder}\n")
+        (site / "preinstalled.pth").write_text(f"{folder}\n", encoding="utf-8")
 
     def state(self):
         """Versions of what Colab brings, and whether the package can be imported."""

@@ -43,7 +43,9 @@ def test_the_site_shows_the_figures_that_the_chapters_call(site):
         built = site / "book" / f"{name}.html"
         if not figures and not built.exists():
             continue  # a text that is not in the table of contents
-        roots = re.findall('<div [^>]*data-live-figure="([^"]+)"', built.read_text())
+        roots = re.findall(
+            '<div [^>]*data-live-figure="([^"]+)"', built.read_text(encoding="utf-8")
+        )
         assert roots == figures, name
     assert {figure for figures in SHOWN.values() for figure in figures} == set(widgets.__all__)
 

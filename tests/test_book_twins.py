@@ -43,13 +43,15 @@ def translate(tmp_path):
     shutil.copytree(SAMPLE, tmp_path, dirs_exist_ok=True)
     toc = {"format": "jb-book", "root": "book/index", "options": {"numbered": True}}
     chapters = [{"file": f"book/{name}"} for name in ("one", "other")]
-    (tmp_path / "_toc.yml").write_text(yaml.safe_dump({**toc, "chapters": chapters}))
-    (tmp_path / "book" / "index.md").write_text("# Opening\n")
-    (tmp_path / "book" / "other.md").write_text(OTHER)
+    (tmp_path / "_toc.yml").write_text(
+        yaml.safe_dump({**toc, "chapters": chapters}), encoding="utf-8"
+    )
+    (tmp_path / "book" / "index.md").write_text("# Opening\n", encoding="utf-8")
+    (tmp_path / "book" / "other.md").write_text(OTHER, encoding="utf-8")
 
     def run(body, glue=None):
         code = "```{code-cell} python3\npass\n```\n"
-        (tmp_path / "book" / "one.md").write_text(f"# One\n\n{body}\n\n{code}")
+        (tmp_path / "book" / "one.md").write_text(f"# One\n\n{body}\n\n{code}", encoding="utf-8")
         book = open_book(tmp_path)
         _, install, *cells, last = twins.twin_cells(book, book.documents["book/one"], glue)
         assert (install.kind, last.source) == ("code", "pass")
@@ -416,28 +418,37 @@ def test_only_what_changed_is_run(sample, tmp_path, capsys):
         assert run_tool(root, "index", "--check") == 0
         capsys.readouterr()
 
-    chapter.write_text(chapter.read_text().replace("and a reference", "and one reference"))
+    chapter.write_text(
+        chapter.read_text(encoding="utf-8").replace("and a reference", "and one reference"),
+        encoding="utf-8",
+    )
     steps("its text is not that of the chapter", "translated")
-    assert "one reference" in twin.read_text()
-    chapter.write_text(chapter.read_text().replace('print("index")', 'print("changed")'))
+    assert "one reference" in twin.read_text(encoding="utf-8")
+    chapter.write_text(
+        chapter.read_text(encoding="utf-8").replace('print("index")', 'print("changed")'),
+        encoding="utf-8",
+    )
     steps("changed since it was run", "run (slowest")
-    assert '"changed\\n"' in twin.read_text()
+    assert '"changed\\n"' in twin.read_text(encoding="utf-8")
     (root / "nodule_lesson").mkdir()
-    (root / "nodule_lesson" / "std.js").write_text("1")
+    (root / "nodule_lesson" / "std.js").write_text("1", encoding="utf-8")
     steps("changed since it was run", "run (slowest")
     (root / "book" / "results").mkdir()
-    (root / "book" / "results" / "numbers.json").write_text("{}")
+    (root / "book" / "results" / "numbers.json").write_text("{}", encoding="utf-8")
     steps("changed since it was run", "run (slowest")
     # A number of another chapter that this one refers to.
     first = root / "book" / "first.md"
-    first.write_text(first.read_text().replace("```{math}", "$$ n $$ (eq-new)\n\n```{math}", 1))
+    first.write_text(
+        first.read_text(encoding="utf-8").replace("```{math}", "$$ n $$ (eq-new)\n\n```{math}", 1),
+        encoding="utf-8",
+    )
     steps("its text is not that of the chapter", "translated")
-    assert "[(1.2)]" in twin.read_text()
-    twin.write_text(twin.read_text().replace("sample", "simple"))
+    assert "[(1.2)]" in twin.read_text(encoding="utf-8")
+    twin.write_text(twin.read_text(encoding="utf-8").replace("sample", "simple"), encoding="utf-8")
     steps("its text is not that of the chapter", "translated")
     twin.unlink()
     steps("there is no twin", "run (slowest")
-    (root / "book" / "orphan.ipynb").write_text("{}")
+    (root / "book" / "orphan.ipynb").write_text("{}", encoding="utf-8")
     assert run_tool(root, "--check") == 1
     assert "orphan.ipynb ... belongs to no chapter" in capsys.readouterr().out
 
@@ -446,7 +457,7 @@ def test_a_failing_cell_names_its_line(sample, tmp_path, capsys):
     root = tmp_path / "book"
     shutil.copytree(sample, root, ignore=shutil.ignore_patterns("_build"))
     chapter, twin = root / "book" / "index.md", root / "book" / "index.ipynb"
-    before, text = twin.read_bytes(), chapter.read_text()
+    before, text = twin.read_bytes(), chapter.read_text(encoding="utf-8")
     line = text.split("\n").index('print("index")')  # of the fence above, counted from one
     for code, problem in {
         "1 / 0": "this cell raises ZeroDivisionError: division by zero",
@@ -454,7 +465,7 @@ def test_a_failing_cell_names_its_line(sample, tmp_path, capsys):
         "print(object())": "'at 0x",
         "import os\nprint(os.getcwd())": str(root),
     }.items():
-        chapter.write_text(text.replace('print("index")', code))
+        chapter.write_text(text.replace('print("index")', code), encoding="utf-8")
         assert run_tool(root, "index") == 1
         out = capsys.readouterr().out
         assert f"book/index.md:{line}: " in out and problem in out
@@ -555,7 +566,7 @@ def test_nbval_finds_a_changed_number(sample, tmp_path):
 
 
 def chapter_names():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
     return [Path(name).name for name in files if "{code-cell}" in text_of(name)]
 

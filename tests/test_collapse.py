@@ -131,7 +131,8 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
     script.write_text(
         f"const SETTINGS = {json.dumps(SETTINGS)};{STAND_IN}{body}\n"
         "const masks = [5, 30, 800].map((area) => Array.from(nodule(area)));\n"
-        "console.log(JSON.stringify({ states, masks }));"
+        "console.log(JSON.stringify({ states, masks }));",
+        encoding="utf-8",
     )
     done = subprocess.run([node, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

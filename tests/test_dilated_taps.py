@@ -64,7 +64,8 @@ def test_the_page_counts_the_same(node, tmp_path):
     script.write_text(
         f"{functions}\nconst cases = {json.dumps(cases)};\n"
         "console.log(JSON.stringify(cases.map(([n, d, row, column]) => "
-        "[Array.from(liveTaps(n, d)), tapsOf(n, d, row, column), shareOfProducts(n, d)])));"
+        "[Array.from(liveTaps(n, d)), tapsOf(n, d, row, column), shareOfProducts(n, d)])));",
+        encoding="utf-8",
     )
     run = subprocess.run([node, script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

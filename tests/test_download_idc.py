@@ -43,7 +43,7 @@ def bucket(monkeypatch, tmp_path):
         monkeypatch.setenv("NODULE_LESSON_IDC", server.address)
         server.manifest = tmp_path / "manifest.csv"
         server.wanted = {}
-        with open(server.manifest, "w", newline="") as file:
+        with open(server.manifest, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(idc.COLUMNS)
             for number, patient in enumerate(PATIENTS):
@@ -67,7 +67,7 @@ def extracted(monkeypatch):
         return type("Made", (list,), {"path": out})()
 
     stand_in = types.SimpleNamespace(extract=extract)
-    monkeypatch.setattr(contours, "open_lidc", lambda path: open(os.devnull))
+    monkeypatch.setattr(contours, "open_lidc", lambda path: open(os.devnull, encoding="utf-8"))
     monkeypatch.setitem(sys.modules, "nodule_lesson.extraction", stand_in)
     monkeypatch.setattr(sys.modules["nodule_lesson"], "extraction", stand_in, raising=False)
     return calls
@@ -257,7 +257,7 @@ def test_a_small_disk(bucket, tmp_path, monkeypatch, capsys, extracted):
     ],
 )
 def test_a_manifest_of_another_kind(tmp_path, text):
-    (tmp_path / "m.csv").write_text(text)
+    (tmp_path / "m.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="must have the columns|has a row|has a name"):
         idc.read_manifest(tmp_path / "m.csv")
 
@@ -327,8 +327,8 @@ def test_the_manifest_that_is_committed():
 
 def test_the_manifest_agrees_with_luna16(real_data):
     folder = real_data / "luna16"
-    series = set((folder / "seriesuids.csv").read_text().split())
-    with open(folder / "annotations.csv", newline="") as file:
+    series = set((folder / "seriesuids.csv").read_text(encoding="utf-8").split())
+    with open(folder / "annotations.csv", newline="", encoding="utf-8") as file:
         annotated = [row["seriesuid"] for row in csv.DictReader(file)]
     for row in idc.read_manifest(SCRIPTS / "idc_manifest.csv"):
         assert row.series in series and annotated.count(row.series) == row.nodules

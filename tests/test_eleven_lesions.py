@@ -158,14 +158,17 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
     ]
     core, body = (
         re.sub(
-            r"^(import [^;]*;\n|export )", "", (live._HERE / f"{part}.js").read_text(), flags=re.M
+            r"^(import [^;]*;\n|export )",
+            "",
+            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
+            flags=re.M,
         )
         for part in ("core", "eleven_lesions")
     )
     head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
     tail = "\nbutton();\nconsole.log(JSON.stringify({ states, set }));"
-    script.write_text(f"{head}{core}{STAND_IN}{body}{tail}")
+    script.write_text(f"{head}{core}{STAND_IN}{body}{tail}", encoding="utf-8")
     done = subprocess.run([node, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

@@ -521,7 +521,7 @@ def test_a_run_cut_off_in_its_training_ends_with_the_same_scores(
         run.execute(one_run("transfer"), data, tmp_path, progress=False)
     monkeypatch.setattr(run.Trace, "__call__", watch)
     assert schedule.carry_out([one_run("transfer")], folder, tmp_path / "out", tmp_path) == 1
-    again = json.loads((tmp_path / "out/discs-demo/transfer-seed0.json").read_text())
+    again = json.loads((tmp_path / "out/discs-demo/transfer-seed0.json").read_bytes())
     for part in ("configuration", "scores", "classifier", "interventions", "data"):
         assert again[part] == json.loads(json.dumps(result[part])), part
     for part in ("losses", "sigma", "lambda2"):
@@ -698,13 +698,13 @@ def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, data, tm
     assert here == 4
     for file in files:  # a cluster computes what two processes here compute
         found, expected = (
-            json.loads((tmp_path / where / "discs-demo" / file.name).read_text())["scores"]
+            json.loads((tmp_path / where / "discs-demo" / file.name).read_bytes())["scores"]
             for where in ("out", "here")
         )
         assert found == expected
     alone = run.execute(runs[0], data, tmp_path / "work3", progress=False)  # and what one does
     file = tmp_path / "here" / "discs-demo" / f"{runs[0].name}.json"
-    assert json.loads(file.read_text())["scores"] == json.loads(json.dumps(alone["scores"]))
+    assert json.loads(file.read_bytes())["scores"] == json.loads(json.dumps(alone["scores"]))
 
 
 def test_the_command_names_what_is_wrong(folder, tmp_path, capsys):
@@ -932,8 +932,8 @@ def test_a_damaged_file_and_a_missing_folder_are_named(tmp_path):
         results.read("nothing", folder=tmp_path)
     place = tmp_path / "discs-demo"
     place.mkdir()
-    (place / "lesions.json").write_text("{}")
-    (place / "unet-seed0.json").write_text('{"half": ')
+    (place / "lesions.json").write_text("{}", encoding="utf-8")
+    (place / "unet-seed0.json").write_text('{"half": ', encoding="utf-8")
     with pytest.raises(ValueError, match="unet-seed0.json is not a whole"):
         results.read("discs", "demo", tmp_path)
 
@@ -946,7 +946,7 @@ def test_committed_results_are_traceable_and_their_tables_add_up(place):
     """Every column again from the files, by plain loops, and intervals by another generator."""
     name, profile = place.name.rsplit("-", 1)
     found = results.read(name, profile)
-    files = {p.stem: json.loads(p.read_text()) for p in place.glob("*-seed*.json")}
+    files = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in place.glob("*-seed*.json")}
     wanted = {one.name for one in grid.runs("all", profile, name)}
     assert set(files) <= wanted
     for one in grid.runs("all", profile, name):
@@ -954,7 +954,7 @@ def test_committed_results_are_traceable_and_their_tables_add_up(place):
             assert files[one.name]["configuration"] == one.configuration
             text = json.dumps(files[one.name])
             assert not any(f'"/{top}' in text for top in ("home", "root", "tmp", "work"))
-    lesions = json.loads((place / "lesions.json").read_text())
+    lesions = json.loads((place / "lesions.json").read_text(encoding="utf-8"))
     random = np.random.default_rng(1)
     for number in grid.TABLES:
         for test in results.TESTS:

@@ -84,7 +84,9 @@ def test_the_page_computes_what_the_package_computes(node, tmp_path):
     head = f'import {{ contour, whiteNoise }} from "{core}";\n'
     head += f"const SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
-    script.write_text(f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));")
+    script.write_text(
+        f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
+    )
     run = subprocess.run([node, script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     for p, state in zip(settings, json.loads(run.stdout), strict=True):

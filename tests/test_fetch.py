@@ -256,7 +256,7 @@ def test_an_answer_that_begins_elsewhere_is_not_glued_on(server, tmp_path):
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"url": "http://elsewhere", "validator": 1}'])
 def test_a_part_of_unknown_origin_is_not_built_upon(server, tmp_path, note):
     (tmp_path / "a.bin.part").write_bytes(OTHER[:9000])
-    (tmp_path / "a.bin.part.json").write_text(note)
+    (tmp_path / "a.bin.part.json").write_text(note, encoding="utf-8")
     fetch.download(server.url("/a.bin"), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == DATA
 

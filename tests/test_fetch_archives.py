@@ -232,7 +232,7 @@ def test_a_password(tmp_path):
 
 
 def test_no_archive(tmp_path):
-    (tmp_path / "a.zip").write_text("<html>log in</html>")
+    (tmp_path / "a.zip").write_text("<html>log in</html>", encoding="utf-8")
     with pytest.raises(ValueError, match="neither a zip nor a tar"):
         fetch.unpack(tmp_path / "a.zip", tmp_path / "out")
     with pytest.raises(OSError):

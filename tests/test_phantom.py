@@ -154,9 +154,9 @@ def test_simulating_needs_no_simpleitk():
 
 
 def test_files_hold_the_scan_and_coordinates_find_the_nodule(folder, scans):
-    with (folder / "nodules.csv").open(newline="") as file:
+    with (folder / "nodules.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    with (folder / "annotations.csv").open(newline="") as file:
+    with (folder / "annotations.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == len(rows) > 0
     for scan in scans[:2]:
         image = sitk.ReadImage(folder / "subset0" / f"{scan.uid}.mhd")
@@ -227,7 +227,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(folder, tmp_path):
     assert run.returncode in (-getattr(signal, "SIGKILL", 9), 1)
     assert not (out / "nodules.csv").exists()
     (out / "subset0" / ".part-left").mkdir()
-    (out / "subset0" / ".part-left" / "half.mhd").write_text("ObjectType = Image")
+    (out / "subset0" / ".part-left" / "half.mhd").write_text(
+        "ObjectType = Image", encoding="utf-8"
+    )
     write_scans(out, "luna_like", 2, seed=0)
     assert contents(out) == contents(folder)
 

@@ -1,5 +1,6 @@
 """The files that describe the repository agree with each other, and `make` does what it says."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -18,11 +19,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
-CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
-PUBLISH = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text())
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+PUBLISH = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text(encoding="utf-8"))
 
 spec = importlib.util.spec_from_file_location("address", ROOT / "tools" / "address.py")
 address = importlib.util.module_from_spec(spec)
@@ -30,7 +31,7 @@ spec.loader.exec_module(address)
 
 
 def pins():
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     exact = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     return {canonicalize_name(name): version for name, version in exact.items()}
 
@@ -65,7 +66,7 @@ def test_exact_versions_stand_in_constraints_alone():
     for requirement in requirements():
         assert not any(s.operator in ("==", "===") for s in requirement.specifier), requirement
     for name in ("environment.yml", "README.md", "Makefile", ".ci/run"):
-        assert not re.search(r"[\w\]]==\d", (ROOT / name).read_text()), name
+        assert not re.search(r"[\w\]]==\d", (ROOT / name).read_text(encoding="utf-8")), name
 
 
 def test_ranges_admit_what_colab_ships():
@@ -96,7 +97,7 @@ def test_python_versions_agree():
 
 
 def read(name):
-    return (ROOT / name).read_text()
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_the_extras_are_the_same_everywhere():
@@ -123,7 +124,7 @@ def test_notebooks_install_the_package_from_the_address():
     twins = sorted((ROOT / "book").glob("*.ipynb"))
     assert twins, "no chapter has a notebook: run make notebooks"
     for twin in twins:
-        cells = json.loads(twin.read_text())["cells"]
+        cells = json.loads(twin.read_text(encoding="utf-8"))["cells"]
         first = "".join(next(c for c in cells if c["cell_type"] == "code")["source"])
         assert f"git+{address.repository_address(ROOT)}@v{PROJECT['version']}" in first, twin.name
         assert "nodule-lesson[notebook] @" in first, twin.name
@@ -154,28 +155,33 @@ def test_a_fork_changes_the_address_in_one_place(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     config = tmp_path / "_config.yml"
     old = address.repository_address(ROOT)
-    config.write_text(config.read_text().replace(old, "https://github.com/Ada/a-fork"))
+    config.write_text(
+        config.read_text(encoding="utf-8").replace(old, "https://github.com/Ada/a-fork"),
+        encoding="utf-8",
+    )
     assert address.stale_copies(tmp_path) == list(address.COPIES)
     assert set(address.renew_copies(tmp_path)) == set(address.COPIES)
     assert address.stale_copies(tmp_path) == []
     assert address.renew_copies(tmp_path) == []
     for name in address.COPIES:
-        text = (tmp_path / name).read_text()
+        text = (tmp_path / name).read_text(encoding="utf-8")
         assert "https://github.com/Ada/a-fork" in text
         assert old not in text and address.pages_address(old) not in text
-    assert "https://ada.github.io/a-fork/" in (tmp_path / "CITATION.cff").read_text()
+    assert "https://ada.github.io/a-fork/" in (tmp_path / "CITATION.cff").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("wrong", ["https://example.org/a/b", "https://github.com/a", "a/b"])
 def test_a_wrong_address_is_refused(tmp_path, wrong):
-    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {wrong}\n")
+    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {wrong}\n", encoding="utf-8")
     with pytest.raises(ValueError, match="wanted is https://github.com/OWNER/NAME"):
         address.repository_address(tmp_path)
 
 
 def test_the_pages_hold_the_address(site):
     here = address.repository_address(ROOT)
-    page = (site / "book" / "index.html").read_text()
+    page = (site / "book" / "index.html").read_text(encoding="utf-8")
     assert f'rel="canonical" href="{address.pages_address(here)}book/index.html"' in page
     assert f'property="og:url" content="{address.pages_address(here)}book/index.html"' in page
     assert f"{here}/edit/main/book/index.md" in page
@@ -272,3 +278,26 @@ def test_the_readme_names_every_folder():
     folders = {p.relative_to(ROOT).parts[0] for p in committed_files() if p.parent != ROOT}
     for folder in folders - {".ci", ".github"}:
         assert f"`{folder}/" in read("README.md"), f"the README does not say what {folder}/ is"
+
+
+def without_encoding(call):
+    """Whether a call reads or writes text as the system likes: on Windows, not as UTF-8."""
+    if any(keyword.arg == "encoding" for keyword in call.keywords):
+        return False
+    if isinstance(call.func, ast.Attribute):
+        most = {"read_text": 0, "write_text": 1}.get(call.func.attr)
+        return most is not None and len(call.args) <= most
+    if not isinstance(call.func, ast.Name) or call.func.id != "open":
+        return False
+    return "b" not in (ast.unparse(call.args[1]) if len(call.args) > 1 else "")
+
+
+def test_code_reads_and_writes_text_as_utf_8():
+    calls = [ast.parse(text).body[0].value for text in ("p.read_text()", "open(p, 'w')")]
+    assert all(without_encoding(call) for call in calls)
+    assert not without_encoding(ast.parse("open(p, 'rb')").body[0].value)
+    for part in ("nodule_lesson", "tools", "benchmarks", "data_scripts"):
+        for path in (ROOT / part).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call):
+                    assert not without_encoding(node), f"{path.name}:{node.lineno}"

@@ -173,7 +173,10 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
     ]
     core, body = (
         re.sub(
-            r"^(import [^;]*;\n|export )", "", (live._HERE / f"{part}.js").read_text(), flags=re.M
+            r"^(import [^;]*;\n|export )",
+            "",
+            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
+            flags=re.M,
         )
         for part in ("core", "slim_network")
     )
@@ -183,7 +186,7 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
 listeners.c.call();
 console.log(JSON.stringify({ states, source: set.source, listened: Object.keys(listeners),
   capture: listeners.c.capture, kind: listeners.c.kind }));"""
-    script.write_text(f"{head}{core}{STAND_IN}{body}{tail}")
+    script.write_text(f"{head}{core}{STAND_IN}{body}{tail}", encoding="utf-8")
     done = subprocess.run([node, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

@@ -118,14 +118,19 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
     ]
     core, body = (
         re.sub(
-            r"^(import [^;]*;\n|export )", "", (live._HERE / f"{part}.js").read_text(), flags=re.M
+            r"^(import [^;]*;\n|export )",
+            "",
+            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
+            flags=re.M,
         )
         for part in ("core", "threshold")
     )
     options = widgets.threshold().options
     head = f"const OPTIONS = {json.dumps(options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
-    script.write_text(f"{head}{core}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));")
+    script.write_text(
+        f"{head}{core}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
+    )
     done = subprocess.run([node, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for p, state in zip(settings, json.loads(done.stdout), strict=True):

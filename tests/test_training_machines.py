@@ -308,19 +308,23 @@ def write(fabric, folder):
     except ValueError as error:
         found["odd"] = str(error)
     found["watched"] = watched
-    with open(f"{folder}/{fabric.global_rank}.json", "w") as file:
+    with open(f"{folder}/{fabric.global_rank}.json", "w", encoding="utf-8") as file:
         json.dump(found, file)
 
 
 def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path):
     """Started by torchrun; gradients are averaged by gloo."""
     script = tmp_path / "together.py"
-    script.write_text(TOGETHER.format(tests=os.path.dirname(__file__), folder=str(tmp_path)))
+    script.write_text(
+        TOGETHER.format(tests=os.path.dirname(__file__), folder=str(tmp_path)), encoding="utf-8"
+    )
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*start, script], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    first, second = (
+        json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)
+    )
     for name in ("plain", "slim"):
         assert first[name] == second[name]  # both have the same network, and the whole loss
     model, losses = train_plain()

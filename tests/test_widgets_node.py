@@ -250,7 +250,9 @@ def test_the_window_is_that_of_the_package(node, tmp_path):
     body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
     head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
-    script.write_text(f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));")
+    script.write_text(
+        f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
+    )
     run = subprocess.run([node, script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     states = json.loads(run.stdout)
@@ -304,7 +306,8 @@ const drawn = {json.dumps(settings)}.map((p) => {{
 }});
 const noise = {json.dumps(pairs)}.map(([pred, truth]) => measuresOf(pred, truth, 17, 0.6).values);
 console.log(JSON.stringify({{ drawn, noise, shifts: SHIFTS }}, nan));
-"""
+""",
+        encoding="utf-8",
     )
     run = subprocess.run([node, script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
