@@ -324,6 +324,8 @@ def test_where_the_voxels_may_be(tmp_path, name):
 
 def test_the_other_ways_to_write_a_header(tmp_path):
     array, _ = volume()
+    named = by_hand(tmp_path, array.tobytes()).rename(tmp_path / "SCAN.MHD")
+    np.testing.assert_array_equal(Scan.open(named).load(), array)
     big = array.astype(">i2").tobytes()
     for voxels, spelling in [
         (array.tobytes(), {"sign": ": "}),

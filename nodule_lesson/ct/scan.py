@@ -126,24 +126,24 @@ class Scan:
             return self._whole[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
         if len(self.files) > 1:
             files = self.files[low[0] : high[0]]
-            return np.stack([_extract(f, [0, *low[1:]], [1, *high[1:]])[0] for f in files])
-        return _extract(self.files[0], low, high)
+            return np.stack([self._extract(f, [0, *low[1:]], [1, *high[1:]])[0] for f in files])
+        return self._extract(self.files[0], low, high)
+
+    def _extract(self, file, low, high):
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("MetaImageIO" if file == self.path else "GDCMImageIO")
+        reader.SetFileName(str(file))
+        reader.SetExtractIndex([int(a) for a in low[::-1]])
+        reader.SetExtractSize([int(b - a) for a, b in zip(low, high, strict=True)][::-1])
+        try:
+            voxels = sitk.GetArrayFromImage(reader.Execute())
+        except RuntimeError as error:
+            raise OSError(f"{file} cannot be read: {_last_line(error)}") from error
+        return _to_int16(file, voxels)
 
     @cached_property
     def _whole(self):
         return _to_int16(self.path, metaimage.inflate(self.path))
-
-
-def _extract(file, low, high):
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
-    reader.SetExtractIndex([int(a) for a in low[::-1]])
-    reader.SetExtractSize([int(b - a) for a, b in zip(low, high, strict=True)][::-1])
-    try:
-        voxels = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise OSError(f"{file} cannot be read: {_last_line(error)}") from error
-    return _to_int16(file, voxels)
 
 
 def _to_int16(file, voxels):
