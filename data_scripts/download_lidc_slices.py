@@ -9,7 +9,8 @@ account is needed): about 15,548 slices of 875 patients, 128 x 128, 8-bit, an es
 FOLDER of that layout, PATIENT/nodule-k/images/slice-j.png and mask-r/slice-j.png. LIDC-IDRI is
 CC BY 3.0; what the Kaggle page adds to that was not seen when this was written.
 
-A nodule with a broken picture is skipped and named, the others go on. OUT is written whole or not
+A nodule with a broken picture is skipped and named, so is a slice without any reader's outline;
+the others go on. OUT is written whole or not
 at all. The way through Kaggle was tried against a stand-in for kagglehub only.
 """
 
@@ -42,15 +43,15 @@ def main(arguments=None):
     print(f"Licence: {lidc_slices.TERMS}.\nCite: {lidc_slices.CITATION}.", flush=True)
     lidc_slices.check_target(chosen.out, count)
     patch_set, skipped = lidc_slices.convert(folder or lidc_slices.download(), chosen.out)
-    for nodule, reason in skipped:
-        print(f"skipped {nodule}: {reason}")
-    disputed = int((patch_set.slices["has_nodule"] & ~patch_set.masks.any((1, 2))).sum())
+    for name, reason in skipped:
+        print(f"skipped {name}: {reason}")
+    lost = sum("/slice-" not in name for name, _ in skipped)  # the others are slices
+    disputed = int((~patch_set.masks.any((1, 2))).sum())
     nodules = set(zip(patch_set.slices["patient"], patch_set.slices["nodule"], strict=True))
     print(
         f"{len(patch_set)} slices of {len(nodules)} nodules of "
         f"{len(set(patch_set.slices['patient']))} patients in {patch_set.path}, "
-        f"{len(skipped)} nodules skipped; in {disputed} slices no pixel is shared by half of the "
-        "readers."
+        f"{lost} nodules skipped; in {disputed} slices no pixel is shared by half of the readers."
     )
 
 

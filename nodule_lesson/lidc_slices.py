@@ -12,7 +12,7 @@ Converted from a folder of five patients. `download` was tried against a stand-i
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,29 +81,44 @@ def download():
 def find_nodules(folder):
     """The folders PATIENT/nodule-k in `folder`, or in LIDC-IDRI-slices in it, in their order.
 
-    Raises ValueError where there are none.
+    Raises ValueError where there are none, or some in both: patients could be there twice.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
-    for top in (folder, folder / FOLDER):
-        found = [path for path in top.glob("*/nodule-*") if path.is_dir()]
-        if found:
-            return sorted(found, key=lambda path: (path.parent.name, _number(path), path.name))
-    raise ValueError(f"{folder} must hold folders PATIENT/nodule-k, found none.")
+    tops = [folder, folder / FOLDER]
+    found = [[path for path in top.glob("*/nodule-*") if path.is_dir()] for top in tops]
+    if all(found):
+        raise ValueError(
+            f"{folder} holds nodules of its own ({found[0][0].relative_to(folder)}) and {FOLDER}: "
+            "name one of the two folders."
+        )
+    found = [*found[0], *found[1]]
+    if not found:
+        raise ValueError(f"{folder} must hold folders PATIENT/nodule-k, found none.")
+    return sorted(found, key=lambda path: (path.parent.name, _number(path), path.name))
 
 
 def read_nodule(folder):
     """All slices of PATIENT/nodule-k, a `Nodule`.
 
     Raises ValueError with the reason for a nodule that cannot be used as a whole: a picture that
-    is broken, not 8-bit grey or of another size, a mask without a picture or the other way round.
+    is broken, not 8-bit grey or of another size, a mask without a picture or the other way round,
+    a number that two files have, a folder with the name of a copy.
     """
     folder = Path(folder)
+    # "LIDC-IDRI-0001 (1)" would be a patient of its own, and fall on both sides of a split.
+    if not re.fullmatch(r"[\w.-]+", folder.parent.name):
+        raise ValueError(
+            "its patient has a name as copies have, with more than letters and digits"
+        )
+    if _number(folder) < 0:
+        raise ValueError("its name must be nodule-k with a number k")
     pictures = _slices(folder / "images")
     if not pictures:
         raise ValueError("images is missing or has no slice-j.png")
-    masks = {_number(path): _slices(path) for path in folder.glob("mask-*") if path.is_dir()}
+    masks = _by_number(path for path in folder.glob("mask-*") if path.is_dir())
+    masks = {reader: _slices(path) for reader, path in masks.items()}
     if not masks or not set(masks) <= set(range(8)):
         raise ValueError(f"mask-0 to mask-7 are possible, found {sorted(masks) or 'none'}")
     for reader, files in masks.items():
@@ -129,8 +144,17 @@ def read_nodule(folder):
 
 def _slices(folder):
     """{number: path} of the slices in a folder, in their order."""
-    files = {_number(path): path for path in folder.glob("slice-*.png")}
-    return dict(sorted((number, path) for number, path in files.items() if number >= 0))
+    return _by_number(path for path in folder.glob("slice-*.png") if _number(path) >= 0)
+
+
+def _by_number(paths):
+    """{number: path}, sorted; ValueError where slice-1 and slice-01 are two files."""
+    result = {}
+    for path in sorted(paths, key=lambda path: (_number(path), path.name)):
+        if (number := _number(path)) in result:
+            raise ValueError(f"{_short(result[number])} and {_short(path)} have one number")
+        result[number] = path
+    return result
 
 
 def _number(path):
@@ -168,7 +192,9 @@ def convert(folder, out):
     """Make a PatchSet in `out` of a folder of pictures; return it, and what was skipped and why.
 
     A nodule that cannot be used is skipped whole, as is one whose crops are not of the size that
-    most have; the reasons are in the list of (nodule, reason), and in dataset.json.
+    most have; so is a slice in which nobody outlined anything: it is in a nodule's folder, so it
+    is no example of nothing. The reasons are in the list of (nodule or slice, reason), and in
+    dataset.json.
     Raises ValueError where nothing is left, OSError where `out` exists or the disk is too small.
     """
     paths = find_nodules(folder)
@@ -185,10 +211,22 @@ def convert(folder, out):
         found, wanted = ("{} x {}".format(*shape) for shape in (nodule.images.shape[1:], size))
         reason = f"its crops are {found}, most are {wanted}"
         skipped.append((f"{nodule.patient}/{nodule.name}", reason))
+    for nodule in nodules:
+        for number in nodule.slices[~nodule.bits.any((1, 2))]:
+            name = f"{nodule.patient}/{nodule.name}/slice-{number}"
+            skipped.append((name, "nobody outlined anything in it"))
+    nodules = [_outlined(nodule) for nodule in nodules]
     if not nodules:
         name, reason = skipped[0]
         raise ValueError(f"{folder} has no nodule that can be used; {name}: {reason}.")
     return _write(nodules, skipped, out), skipped
+
+
+def _outlined(nodule):
+    """The nodule without the slices in which nobody outlined anything."""
+    seen = nodule.bits.any((1, 2))
+    stacks = {name: getattr(nodule, name)[seen] for name in ("images", "bits", "slices")}
+    return replace(nodule, **stacks)
 
 
 def _write(nodules, skipped, out):
@@ -214,7 +252,7 @@ def _write(nodules, skipped, out):
             "type": unknown,
             "diameter": unknown,
             # Where readers disagree the mask can be empty; it is no slice without a nodule.
-            "has_nodule": bits.any((1, 2)),
+            "has_nodule": np.ones(len(images), bool),
             "n_readers": each(lambda nodule: nodule.readers),
         },
         readers=bits,
@@ -224,7 +262,7 @@ def _write(nodules, skipped, out):
         parameters={
             "consensus": "pixels that at least half of the nodule's readers outlined",
             "intensities": "8-bit, stretched in each slice before they came here",
-            "skipped": [{"nodule": name, "reason": reason} for name, reason in skipped],
+            "skipped": [{"name": name, "reason": reason} for name, reason in skipped],
         },
     )
 

@@ -101,15 +101,20 @@ def test_disagreement_is_no_negative(pictures):
         alone[reader, reader] = 255
         Image.fromarray(alone).save(folder / "slice-9.png")
         Image.fromarray(0 * alone).save(folder / "slice-10.png")
-    patch_set, _ = convert(pictures)
-    assert patch_set.masks[:3].any((1, 2)).tolist() == [True, False, False]
-    assert patch_set.slices["has_nodule"][:3].tolist() == [True, True, False]
+    patch_set, skipped = convert(pictures)
+    assert patch_set.masks[:2].any((1, 2)).tolist() == [True, False]
+    assert patch_set.slices["has_nodule"].all() and patch_set.slices["slice"][:3].tolist() == [
+        8,
+        9,
+        0,
+    ]
+    assert skipped == {"P-1/nodule-0/slice-10": "nobody outlined anything in it"}
 
 
 def test_other_files_and_the_folder_above_do_not_matter(pictures):
     (pictures.top / "P-1/nodule-0/images/.DS_Store").write_bytes(b"x")
     (pictures.top / "P-1/nodule-0/images/slice-a.png").write_bytes(b"x")
-    (pictures.top / "readme.txt").write_text("x")
+    (pictures.top / "readme.txt").write_text("x", encoding="utf-8")
     assert len(lidc_slices.find_nodules(pictures.top.parent)) == 4
     assert len(convert(pictures)[0]) == 9
 
@@ -127,7 +132,7 @@ def test_real_slices_equal_the_arrays_of_another_program(real_data, tmp_path):
     for name in ("lidc_pretrain", "lidc_clinic"):
         with np.load(real_data / f"{name}.npz") as arrays:
             images, bits = arrays["images"], arrays["masks_bits"]
-        with (real_data / f"{name}.csv").open(newline="") as file:
+        with (real_data / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             for k, line in enumerate(csv.DictReader(file)):
                 row = found.get((line["patient"], line["nodule"], int(line["slice"])))
                 if row is None:
@@ -182,6 +187,17 @@ def no_outlines(nodule):
         Image.new("L", (32, 32)).save(path)
 
 
+def number_twice(where):
+    """slice-1.png and slice-01.png, or mask-1 and mask-01."""
+
+    def harm(nodule):
+        path = nodule / where
+        copy = path.with_name(path.name.replace("-1", "-01"))
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
+
+    return harm
+
+
 def other_size(nodule):
     shutil.rmtree(nodule)
     draw(nodule, range(3), [1, 1], 9, side=16)
@@ -195,7 +211,9 @@ FAULTS = {  # what is wrong: what the reason says, how to do it
     ),
     "an HTML page": (
         "not a whole PNG",
-        lambda nodule: (nodule / "images/slice-1.png").write_text("<html>Sorry</html>"),
+        lambda nodule: (nodule / "images/slice-1.png").write_text(
+            "<html>Sorry</html>", encoding="utf-8"
+        ),
     ),
     "an absurd header": ("images/slice-1.png", absurd_header),
     "colour": ("8-bit grey, mode L, found mode RGB", saved_as("RGB")),
@@ -220,6 +238,12 @@ FAULTS = {  # what is wrong: what the reason says, how to do it
         "found none",
         lambda nodule: [shutil.rmtree(path) for path in nodule.glob("mask-*")],
     ),
+    "a slice twice": (
+        "images/slice-01.png and images/slice-1.png have one number",
+        number_twice("images/slice-1.png"),
+    ),
+    "a mask's slice twice": ("mask-2/slice-01.png and", number_twice("mask-2/slice-1.png")),
+    "a reader twice": ("mask-01 and nodule-0/mask-1 have one number", number_twice("mask-1")),
     "a ninth reader": ("mask-7 are possible", lambda nodule: (nodule / "mask-8").mkdir()),
     "an empty folder": (
         "no slice-j.png",
@@ -238,9 +262,35 @@ def test_a_faulty_nodule_is_named_and_the_others_go_on(pictures, fault):
     assert list(skipped) == ["P-2/nodule-0"] and reason in skipped["P-2/nodule-0"]
     assert len(patch_set) == 6
     recorded = patch_set.info["parameters"]["skipped"]
-    assert recorded == [{"nodule": "P-2/nodule-0", "reason": skipped["P-2/nodule-0"]}]
+    assert recorded == [{"name": "P-2/nodule-0", "reason": skipped["P-2/nodule-0"]}]
     for row, image in enumerate(pictures.nodules["P-1", "nodule-0"][0]):
         np.testing.assert_array_equal(patch_set.images[row], image)
+
+
+COPIES = ["P-1 (1)", "P-1 - Copy", "P-1 copy", "P-1 2", "Copy of P-1"]
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_copy_is_no_other_patient(pictures, copy):
+    """It would be on both sides of a split, and the same slices would count twice."""
+    wanted, _ = convert(pictures)
+    shutil.copytree(pictures.top / "P-1", pictures.top / copy)
+    shutil.copytree(pictures.top / "P-2/nodule-0", pictures.top / "P-2/nodule-0 (1)")
+    pictures.out = pictures.out.with_name("again")
+    patch_set, skipped = convert(pictures)
+    np.testing.assert_array_equal(patch_set.images, wanted.images)
+    np.testing.assert_array_equal(patch_set.slices["patient"], wanted.slices["patient"])
+    assert {*skipped} == {
+        *(f"{copy}/nodule-{k}" for k in (0, 2, 10)),
+        "P-2/nodule-0 (1)",
+    }
+
+
+def test_two_folders_with_nodules_are_not_mixed(pictures):
+    shutil.copytree(pictures.top / "P-1", pictures.top.parent / "old")
+    with pytest.raises(ValueError, match="nodules of its own .* and LIDC-IDRI-slices"):
+        lidc_slices.find_nodules(pictures.top.parent)
+    assert len(lidc_slices.find_nodules(pictures.top)) == 4
 
 
 def test_nothing_left_is_an_error_and_nothing_is_written(pictures):
