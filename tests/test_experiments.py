@@ -820,7 +820,8 @@ def test_one_patient_gives_no_interval(folder, tmp_path, capsys):
         (["--rows", "unet,", "pre-trained"], '\n    "unet, pre-trained"\n'),
     ],
 )
-def test_what_the_command_would_have_to_ignore_is_refused(capsys, given, said):
+def test_what_the_command_would_have_to_ignore_is_refused(capsys, monkeypatch, given, said):
+    monkeypatch.setattr(schedule, "carry_out", None)  # else a fault would train for hours
     with pytest.raises(SystemExit) as stopped:
         main(given)
     assert stopped.value.code == 2 and said in capsys.readouterr().err
@@ -938,7 +939,7 @@ def test_a_damaged_file_and_a_missing_folder_are_named(tmp_path):
         results.read("discs", "demo", tmp_path)
 
 
-DONE = [p for p in sorted(results.results_folder().iterdir()) if p.is_dir()]
+DONE = sorted(results.results_folder().glob("*-laptop"))  # several clinics: test_evidence.py
 
 
 @pytest.mark.parametrize("place", DONE, ids=lambda p: p.name)
