@@ -1,4 +1,4 @@
-"""The STD layer beside what it could have been made of: a full convolution, a kornia loop.
+"""The STD layer beside what it could have been made of: a full convolution, a kornia loop, C.
 
 Batches of ten 128 x 128 fields, ten iterations, sigma 1, 3 and 5; milliseconds of a forward pass
 and of a forward and backward pass that brings gradients to u and to sigma. All contenders take
@@ -7,16 +7,25 @@ machine does stays out of the figures; several threads can only be timed by the 
 
 The layer cuts nothing off. Its rivals need a radius, and it sets their price: ceil(4 sigma), as in
 scipy, leaves x within 1e-5 of the untruncated one; with ceil(5 sigma) float32 hardly tells the two
-apart. Both are measured, and how far each x is from the layer's stands beside them.
+apart. Both are measured, and how far each x is from the layer's stands beside them. The yardstick
+is a loop by hand in C (std_layer.c, built by the system's compiler; without one it is left out).
+
+Two more tables: `denormal`, time as shipped over time with denormal numbers flushed to 0, which
+must be near 1 (Intel processors are slow with denormal numbers); and `size`, the time of a pixel
+at 1024 x 1024 over that at 128 x 128, with sigma a number.
 
     python benchmarks/std_layer.py --repeats 9 --out book/results/std_layer.json
 """
 
 import argparse
+import ctypes
 import json
 import math
+import shutil
 import statistics
-from functools import partial
+import subprocess
+import tempfile
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -29,7 +38,9 @@ from nodule_lesson.std import soft_threshold_dynamics
 BATCH, SIZE, ITERATIONS, SIGMAS, SEED = 10, 128, 10, (1.0, 3.0, 5.0), 0
 LAMBDA1 = LAMBDA2 = EPSILON = 1.0
 C = 0.5
-OURS, RIVALS, REACHES = ("unrolled", "implicit"), ("full convolution", "kornia loop"), (4, 5)
+OURS, RIVALS = ("unrolled", "implicit"), ("full convolution", "kornia loop", "C loop")
+REACHES = (4, 5)
+DENORMAL_SIGMAS, LARGE = (0.5, 1.0, 2.0, 4.0, 6.0), 1024
 
 
 def loop(u, blur):
@@ -64,11 +75,73 @@ def layer(u, sigma, radius, gradient):
     )  # fmt: skip
 
 
+@cache
+def c_library():
+    """std_layer.c, compiled for this processor; None where there is no C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        built, file = Path(folder) / "std_layer.o", Path(folder) / "std_layer.so"
+        source = Path(__file__).with_suffix(".c")
+        flags = ["-O3", "-march=native", "-ffast-math", "-fPIC", "-c"]
+        subprocess.run([compiler, *flags, source, "-o", built], check=True)
+        # Linked with -ffast-math, it would flush the denormal numbers of the whole process.
+        subprocess.run([compiler, "-shared", built, "-o", file, "-lm"], check=True)
+        library = ctypes.CDLL(file)
+    library.backward.restype = ctypes.c_double
+    return library
+
+
+def _pointer(tensor):
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+class CLoop(torch.autograd.Function):
+    """std_layer.c with gradients to u and sigma."""
+
+    @staticmethod
+    def forward(ctx, u, sigma, radius):
+        offset = torch.arange(radius + 1, dtype=torch.float64)
+        weights = torch.exp(-0.5 * (offset / sigma.double()) ** 2)
+        slopes = weights * offset**2 / sigma.double() ** 3
+        total, slope = (2 * part.sum() - part[0] for part in (weights, slopes))
+        ctx.taps = (weights / total).float()
+        ctx.slope = (slopes / total - weights * slope / total**2).float()
+        n, (height, width) = len(u), u.shape[-2:]
+        ctx.sizes = (n, height, width, radius, ITERATIONS)
+        states, room = torch.empty(n, ITERATIONS + 1, height, width), torch.empty(3, height, width)
+        numbers = [ctypes.c_float(v) for v in (LAMBDA1, LAMBDA2 * (1 - C), EPSILON)]
+        c_library().forward(
+            *ctx.sizes, _pointer(ctx.taps), *numbers,
+            *(_pointer(t) for t in (u, states, room)),
+        )  # fmt: skip
+        ctx.save_for_backward(states)
+        return states[:, -1:].clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (states,) = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        to_u, room = torch.empty_like(gradient), torch.empty(4, *states.shape[-2:])
+        to_sigma = c_library().backward(
+            *ctx.sizes, _pointer(ctx.taps), _pointer(ctx.slope),
+            ctypes.c_float(LAMBDA1), ctypes.c_float(EPSILON),
+            *(_pointer(t) for t in (states, gradient, to_u, room)),
+        )  # fmt: skip
+        return to_u, torch.tensor(to_sigma), None
+
+
+def c_loop(u, sigma, radius):
+    return CLoop.apply(u, sigma, radius)
+
+
 FUNCTIONS = {
     "unrolled": partial(layer, gradient="unrolled"),
     "implicit": partial(layer, gradient="implicit"),
     "full convolution": full_convolution,
     "kornia loop": kornia_loop,
+    "C loop": c_loop,
 }
 
 
@@ -76,7 +149,9 @@ def contenders(sigma):
     """(name, reach in sigmas) -> function of u and sigma."""
     found = {(name, None): partial(FUNCTIONS[name], radius=None) for name in OURS}
     for reach in REACHES:
-        for name in RIVALS:
+        for name in (*RIVALS, *OURS):  # the layer cut alike, beside the loop in C
+            if name == "C loop" and c_library() is None:
+                continue
             found[name, reach] = partial(FUNCTIONS[name], radius=math.ceil(reach * sigma))
     return found
 
@@ -161,7 +236,53 @@ def ratios(rows):
         if rival["contender"] in RIVALS
         for ours in rows
         if ours["contender"] in OURS
+        # The loop in C beside the layer cut alike, the others beside the layer as it is.
+        and ours["reach"] == (rival["reach"] if rival["contender"] == "C loop" else None)
     ]
+
+
+def denormal(repeats):
+    """Time of the layer as shipped over its time with denormal numbers flushed to 0."""
+    generator = torch.Generator().manual_seed(SEED)
+    u = 2 * torch.randn(BATCH, 1, SIZE, SIZE, generator=generator)
+    weight = torch.randn(u.shape, generator=generator)
+    lines = []
+    for sigma in DENORMAL_SIGMAS:
+        for name in OURS:
+            function = partial(FUNCTIONS[name], radius=None)
+            times = {True: [], False: []}
+            for _ in range(repeats):
+                for flushed in times:
+                    torch.set_flush_denormal(flushed)
+                    once = forward_backward(function, u, torch.tensor(sigma), weight)
+                    times[flushed].append(once)
+            torch.set_flush_denormal(False)
+            ratio = statistics.median(times[False]) / statistics.median(times[True])
+            lines.append({"sigma": sigma, "contender": name, "ratio": round(ratio, 2)})
+    return lines
+
+
+def size(repeats):
+    """Time of a pixel of one LARGE image over that of BATCH images of SIZE."""
+    generator = torch.Generator().manual_seed(SEED)
+    fields = {
+        side: 2 * torch.randn(count, 1, side, side, generator=generator)
+        for side, count in ((SIZE, BATCH), (LARGE, 1))
+    }
+    lines = []
+    for sigma in SIGMAS:
+        # As for a number sigma: the radius beyond which taps are 0.
+        radius = math.ceil(sigma * math.sqrt(-math.log(torch.finfo(torch.float32).tiny)))
+        for name in OURS:
+            times = {side: [] for side in fields}
+            for _ in range(repeats):
+                for side, u in fields.items():
+                    function = partial(FUNCTIONS[name], radius=radius)
+                    once = forward_backward(function, u, torch.tensor(sigma), torch.ones_like(u))
+                    times[side].append(once / u.numel())
+            ratio = statistics.median(times[LARGE]) / statistics.median(times[SIZE])
+            lines.append({"sigma": sigma, "contender": name, "ratio": round(ratio, 2)})
+    return lines
 
 
 def main(arguments=None):
@@ -191,6 +312,10 @@ def main(arguments=None):
                 f"forward {row['forward']:.1f}  and backward {row['forward_backward']:.1f}",
                 flush=True,
             )
+    extra = {"denormal": denormal(options.repeats), "size": size(options.repeats)}
+    for name, lines in extra.items():
+        for line in lines:
+            print(name, line)
     command = f"--threads {options.threads} --repeats {options.repeats}"
     result = {
         "what": "Milliseconds of the STD layer and of two rivals: medians of interleaved rounds.",
@@ -215,6 +340,7 @@ def main(arguments=None):
         "provenance": provenance(f"python benchmarks/std_layer.py {command}", ("kornia",)),
         "rows": rows,
         "ratios": comparison,
+        **extra,
     }
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ def read(data="simulated", profile="laptop", folder=None, traced=True):
             f"python -m nodule_lesson.experiments --data {data} --profile {profile}."
         )
     lesions = json.loads((place / "lesions.json").read_text(encoding="utf-8"))
-    return Results([_checked(file, lesions, traced) for file in files], lesions)
+    return Results([checked(file, lesions, traced) for file in files], lesions)
 
 
 def write(result, path):
@@ -85,7 +85,7 @@ def configuration(path):
     return json.loads(Path(path).read_text(encoding="utf-8"))["configuration"]
 
 
-def _checked(file, lesions, traced):
+def checked(file, lesions, traced):
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -173,14 +173,14 @@ class Results:
         for run in self.of(row):
             values = np.array(run["scores"][test][measure], dtype=float)
             by_seed.setdefault(run["configuration"]["seed"], []).append(values)
-        return np.array([_mean_of_runs(np.array(folds)) for folds in by_seed.values()])
+        return np.array([mean_of_runs(np.array(folds)) for folds in by_seed.values()])
 
     def mean(self, row, measure="dice", test="large", where=None):
         """(mean, low, high) over lesions of the means over seeds; patients drawn for the interval.
 
         where: a boolean array that picks lesions. nan where nothing is picked.
         """
-        values = _mean_of_runs(self.scores(row, measure, test))
+        values = mean_of_runs(self.scores(row, measure, test))
         return _summary(values, self._patients(test), where)
 
     def missed(self, row, test="large", where=None):
@@ -220,7 +220,7 @@ class Results:
         less that over all seeds of the other. A row with one seed is so compared with the mean of
         the other's, not with the luck of the one that bears the same number.
         """
-        one, two = (_mean_of_runs(self.scores(name, measure, test)) for name in (row, other))
+        one, two = (mean_of_runs(self.scores(name, measure, test)) for name in (row, other))
         patients = self._patients(test)
         if where is not None:
             one, two, patients = one[where], two[where], patients[where]
@@ -239,7 +239,7 @@ class Results:
         return self.lesions[test]["patient"]
 
 
-def _mean_of_runs(scores):
+def mean_of_runs(scores):
     """Mean over runs, nan only where no run defines the value."""
     known = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):

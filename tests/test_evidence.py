@@ -1,0 +1,192 @@
+"""nodule_lesson.experiments.evidence: what runs of several clinics say, and what is decided."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nodule_lesson.experiments import evidence, grid, results
+from nodule_lesson.statistics import crossed
+
+CLINICS, PATIENTS = (1, 2, 3), np.repeat(np.arange(20), 2)
+
+
+def made_up(random, rows, seeds=3, train=0.9, runs_sd=0.02):
+    """Evidence of rows with these true means: a run and a patient shift Dice, both at random."""
+    lesions = {
+        clinic: {"large": {"patient": [f"p{k}" for k in PATIENTS]}, "small": {}, "train": {}}
+        for clinic in CLINICS
+    }
+    by_patient = 0.05 * random.standard_normal(20)[PATIENTS]
+    runs = []
+    for row, mean in rows.items():
+        for clinic in CLINICS:
+            for seed in range(seeds if isinstance(seeds, int) else seeds[row]):
+                shift = mean + runs_sd * random.standard_normal()
+                dice = shift + by_patient + 0.05 * random.standard_normal(40)
+                small = shift + 0.05 * random.standard_normal(4 + clinic)
+                runs.append(
+                    {
+                        "configuration": {"row": {"name": row}, "clinic": clinic, "seed": seed},
+                        "scores": {
+                            "train": {"dice": [train] * 5},
+                            "small": {"dice": small.tolist()},
+                            "large": {"dice": dice.tolist()},
+                        },
+                    }
+                )
+    return evidence.Evidence(runs, lesions)
+
+
+PAIR = [{"row": "proposed", "other": "unet", "claim": "better"}]
+
+
+def test_runs_of_one_clinic_and_seed_are_paired():
+    found = made_up(np.random.default_rng(0), {"proposed": 0.8, "unet": 0.7})
+    values, clinics = [], []
+    for key, run in sorted(found.of("proposed").items()):
+        other = found.of("unet")[key]
+        values.append(np.subtract(*(np.array(r["scores"]["large"]["dice"]) for r in (run, other))))
+        clinics.append(key[0])
+    expected = crossed(np.array(values), np.array([f"p{k}" for k in PATIENTS]), clinics)
+    assert found.compare("proposed", "unet") == expected
+    assert found.compare("proposed", "unet").mean == pytest.approx(0.1, abs=0.03)
+
+
+def test_rows_of_other_seeds_are_compared_by_clinic():
+    random = np.random.default_rng(1)
+    found = made_up(random, {"proposed": 0.8, "unet": 0.7}, seeds={"proposed": 3, "unet": 1})
+    one, two = (
+        [
+            np.mean(
+                [run["scores"]["large"]["dice"] for at, run in runs.items() if at[0] == clinic]
+            )
+            for clinic in CLINICS
+        ]
+        for runs in (found.of("proposed"), found.of("unet"))
+    )
+    difference = found.compare("proposed", "unet")
+    assert difference.mean == pytest.approx(np.mean(one) - np.mean(two))
+    expected = np.subtract(one, two).var(ddof=1) / 3
+    assert difference.of_trainings == pytest.approx(expected)
+
+
+def test_the_small_test_is_one_mean_a_clinic():
+    found = made_up(np.random.default_rng(2), {"unet": 0.7})
+    by_clinic = [
+        np.mean([np.mean(r["scores"]["small"]["dice"]) for (c, _), r in found.of("unet").items()
+                 if c == clinic]) for clinic in CLINICS
+    ]  # fmt: skip
+    mean, low, high = found.mean("unet", test="small")
+    assert mean == pytest.approx(np.mean(by_clinic))
+    half = stats.t.ppf(0.975, 2) * stats.sem(by_clinic)
+    assert (low, high) == pytest.approx((mean - half, mean + half))
+
+
+def test_a_comparison_is_decided_only_between_rows_that_have_learnt():
+    random = np.random.default_rng(3)
+    rows = {"proposed": 0.9, "unet": 0.6}
+    for train, verdict in ((0.9, evidence.DECIDED), (0.7, evidence.OPEN)):
+        (one,) = made_up(random, rows, train=train).primary(PAIR)
+        assert one.verdict == verdict and one.p < 0.05
+    (one,) = made_up(random, {"proposed": 0.8, "unet": 0.8}).primary(PAIR)
+    assert one.verdict == evidence.OPEN
+    (one,) = made_up(random, {"unet": 0.8}).primary(PAIR)
+    assert (one.verdict, one.difference, one.p) == (evidence.NOT_RUN, None, None)
+
+
+def test_p_values_are_corrected_for_all_comparisons_of_the_protocol():
+    found = made_up(np.random.default_rng(4), {"proposed": 0.85, "unet": 0.7})
+    alone = found.primary(PAIR)[0].p
+    listed = PAIR + [{"row": "transfer", "other": "unet", "claim": "not run"}] * 7
+    assert found.primary(listed)[0].p == pytest.approx(min(1, 8 * alone))
+
+
+def test_seeds_of_one_method_are_called_different_about_once_in_twenty():
+    random, rejected, pairs = np.random.default_rng(5), 0, 0
+    for _ in range(60):
+        for *_, difference in made_up(random, {"unet": 0.8}).null_pairs():
+            pairs, rejected = pairs + 1, rejected + (difference.p < 0.05)
+    assert pairs == 180 and 0.01 <= rejected / pairs <= 0.1
+
+
+def test_the_choice_follows_the_rule():
+    random = np.random.default_rng(6)
+    means = {
+        "unet (Dice by slice)": 0.80,
+        "proposed (Dice by slice)": 0.70,
+        "unet (Dice by batch)": 0.78,
+        "proposed (Dice by batch)": 0.78,
+        "unet (Dice by nodule)": 0.70,
+        "proposed (Dice by nodule)": 0.70,
+    }
+    rates = {f"proposed (Dice by {over}, fast STD)": 0.9 for over in ("slice", "batch", "nodule")}
+    found = made_up(random, {**means, **rates}, seeds=1, runs_sd=0.0)
+    assert evidence.choose(found)[:2] == ("batch", True)
+    for run in found.runs["unet (Dice by batch)"].values():
+        run["scores"]["train"]["dice"] = [0.4] * 5  # has not learnt: its reading is out
+    assert evidence.choose(found)[0] == "slice"
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+DONE = [
+    place
+    for profile in ("choice", "night")
+    for place in sorted(results.results_folder().glob(f"*-{profile}"))
+]
+
+
+@pytest.mark.parametrize("place", DONE, ids=lambda p: p.name)
+def test_committed_runs_are_those_of_a_stage_and_can_be_traced(place):
+    name, profile = place.name.rsplit("-", 1)
+    planned = {
+        one.name: one
+        for stage in grid.STAGES
+        for one in grid.runs_of_stage(stage)
+        if (one.data, one.profile.name) == (name, profile)
+    }
+    files = {file.stem: file for file in place.glob("*-seed*.json")}
+    assert set(files) <= set(planned)
+    for stem, file in files.items():
+        assert results.configuration(file) == planned[stem].configuration
+        text = file.read_text(encoding="utf-8")
+        assert not any(f'"/{top}' in text for top in ("home", "root", "tmp", "work"))
+    if files:
+        assert sum(len(runs) for runs in evidence.read(name, profile).runs.values()) == len(files)
+    # Whoever is tested on is never trained on, but for the lesion-wise left-out part.
+    for file in place.glob("lesions-clinic*.json"):
+        lesions = json.loads(file.read_text(encoding="utf-8"))
+        for test in lesions.keys() & {"large", "external"}:
+            assert not set(lesions[test]["patient"]) & set(lesions["train"]["patient"])
+        assert not set(lesions["small"]["lesion"]) & set(lesions["train"]["lesion"])
+
+
+def test_real_clinics_share_no_patient_and_no_lesion_of_the_test():
+    files = sorted((results.results_folder() / "real-night").glob("lesions-clinic*.json"))
+    tables = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    assert len(tables) == 3
+    patients = [set(t["train"]["patient"]) | set(t["small"]["patient"]) for t in tables]
+    assert sum(map(len, patients)) == len(set.union(*patients))
+    assert all(t["large"] == tables[0]["large"] for t in tables)
+    assert all(t["external"] == tables[0]["external"] for t in tables)
+
+
+def test_a_missing_folder_and_a_missing_clinic_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no results of real"):
+        evidence.read("real", folder=tmp_path)
+    place = tmp_path / "discs-night"
+    place.mkdir()
+    run = {"configuration": {"row": {"name": "unet"}, "clinic": 2, "seed": 0}}
+    (place / "unet-clinic2-seed0.json").write_text(json.dumps(run), encoding="utf-8")
+    with pytest.raises(ValueError, match="clinic 2, whose lesions are not there"):
+        evidence.read("discs", folder=tmp_path)
+    found = made_up(np.random.default_rng(7), {"unet": 0.7})
+    with pytest.raises(ValueError, match="row must be one of unet"):
+        found.of("proposed")
+    alone = copy.copy(found)
+    alone.runs = {"unet": {key: run for key, run in found.of("unet").items() if key[0] == 1}}
+    with pytest.raises(ValueError, match="two clinics"):
+        alone.mean("unet")
