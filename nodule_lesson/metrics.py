@@ -36,7 +36,7 @@ from scipy.ndimage import distance_transform_edt
 OVERLAPS = ("precision", "sensitivity", "dice", "iou")
 DISTANCES = ("hausdorff_distance", "assd")
 UNITS = ("slice", "lesion", "pooled")
-EMPTY_POLICIES = ("undefined", "perfect", "worst", "skip")
+EMPTY_POLICIES = ("undefined", "perfect", "penalise", "skip")
 
 # --- overlap ------------------------------------------------------------------------------------
 
@@ -240,8 +240,8 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
 
     - "slice": each slice by itself.
     - "lesion": slices of equal label in `lesions`, (N,). Overlap is pooled over a lesion's slices,
-      which is overlap in 3-D; distances are averaged over them. A slice whose label is "" belongs
-      to no lesion and is left out, false positives and all.
+      which is overlap in 3-D; distances are averaged over them. A slice whose label is "", None or
+      nan belongs to no lesion and is left out, false positives and all.
     - "pooled": the same, as if all slices were of one lesion.
 
     empty: what becomes of empty masks, one of EMPTY_POLICIES. Overlap meets it in a unit,
@@ -249,12 +249,13 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
 
     - "undefined": what an equation leaves undefined is left out of the mean.
     - "perfect": two empty masks agree: overlap 1, distance 0 mm. The rest as "undefined".
-    - "worst": two empty masks agree, and where one is empty, overlap that is undefined becomes 0
-      and distances the diagonal of the image: no miss goes unpunished.
+    - "penalise": two empty masks agree, and where one alone is empty, overlap that is undefined
+      becomes 0 and distances the diagonal of the image.
     - "skip": whatever has an empty truth is left out, false positives and all.
 
     Returns a `Summary`, which counts what is undefined under every policy. Raises ValueError for
-    another unit or policy, or labels that are missing, unasked for, or not one a slice.
+    another unit or policy, or labels that are missing, unasked for, not one a slice, or texts and
+    numbers together.
     """
     for name, value, names in (("per", per, UNITS), ("empty", empty, EMPTY_POLICIES)):
         if value not in names:
@@ -285,15 +286,15 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
     return Summary(per, empty, units, values, undefined, of)
 
 
-def _with_policy(empty, values, pred, truth, perfect, worst):
+def _with_policy(empty, values, pred, truth, perfect, penalty):
     """Values with what the policy puts in the place of some; pred and truth are areas."""
     nothing, undefined = (pred == 0) & (truth == 0), np.isnan(values)
     if empty == "skip":
         return np.where(truth == 0, np.nan, values)
-    if empty in ("perfect", "worst"):
+    if empty in ("perfect", "penalise"):
         values = np.where(nothing, perfect, values)
-    if empty == "worst":
-        values = np.where(undefined & ~nothing, worst, values)
+    if empty == "penalise":
+        values = np.where(undefined & ~nothing, penalty, values)
     return values
 
 
@@ -306,14 +307,18 @@ def _units(per, lesions, n):
         return tuple(range(n)), np.arange(n)
     if per == "pooled":
         return ("all",), np.zeros(n, int)
-    labels = np.asarray(lesions)
+    # As objects: beside a text numpy would make the text "nan" of nan, which is no label.
+    labels = np.asarray(lesions.tolist() if torch.is_tensor(lesions) else lesions, object)
     if labels.shape != (n,):
         raise ValueError(f"lesions must be one label a slice, ({n},), found {labels.shape}.")
-    names, of_unit = np.unique(labels, return_inverse=True)
-    names = names.tolist()
-    if names and names[0] == "":  # sorts before all other names
-        names, of_unit = names[1:], of_unit - 1
-    return tuple(names), of_unit
+    try:
+        known = np.array([v is not None and v == v and v != "" for v in labels], bool)
+        names, of_known = np.unique(labels[known], return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"lesions must be all texts or all numbers: {error}.") from None
+    of_unit = np.full(n, -1)
+    of_unit[known] = of_known
+    return tuple(names.tolist()), of_unit
 
 
 def _mean(values):

@@ -438,7 +438,7 @@ def test_tensors_that_numpy_cannot_hold():
 def test_nothing_that_comes_in_is_changed():
     pred, truth = (mask.astype(np.uint8) for mask in blobs(9, seed=7))
     before = pred.copy(), truth.copy()
-    summarise(pred, truth, per="lesion", lesions=["a", "", "b"] * 3, empty="worst")
+    summarise(pred, truth, per="lesion", lesions=["a", "", "b"] * 3, empty="penalise")
     np.testing.assert_array_equal(before, (pred, truth))
 
 
@@ -524,7 +524,7 @@ BY_POLICY = {
         (NAN, NAN, NAN, 0),
     ),
     "perfect": ((1, NAN, 0, 1), (1, 0, NAN, 1), (1, 0, 0, 1), (1, 0, 0, 1), (0, NAN, NAN, 0)),
-    "worst": (
+    "penalise": (
         (1, 0, 0, 1),
         (1, 0, 0, 1),
         (1, 0, 0, 1),
@@ -604,11 +604,35 @@ def test_a_lesion_that_nobody_marked(empty):
     found = summarise(pred, truth, (0.8, 0.5), per="lesion", lesions=[7, 7, 3, 3], empty=empty)
     assert found.units == (3, 7)
     close(found.values["dice"], (2 / 3, 0))
-    close(found.values["precision"], (1, 0 if empty == "worst" else NAN))
-    distance = (DIAGONAL / 2, DIAGONAL) if empty == "worst" else (0, NAN)
+    close(found.values["precision"], (1, 0 if empty == "penalise" else NAN))
+    distance = (DIAGONAL / 2, DIAGONAL) if empty == "penalise" else (0, NAN)
     close(found.values["hausdorff_distance"], distance)
     assert (found.undefined["precision"], found.of["precision"]) == (1, 2)
     assert (found.undefined["hausdorff_distance"], found.of["hausdorff_distance"]) == (3, 4)
+
+
+@pytest.mark.parametrize("unknown", ["", None, NAN, np.float32("nan")])
+@pytest.mark.parametrize("names", [("a", "b", "nan"), (3, 7, 8), (1.5, 2.5, 4.0)])
+def test_a_slice_of_no_lesion_makes_no_lesion(unknown, names):
+    """What csv, json and pandas make of an empty cell; a lesion may be called "nan"."""
+    pred, truth = blobs(8, seed=11)
+    labels = [names[k] if k < 3 else unknown for k in (0, 1, 2, 3, 0, 1, 2, 3)]
+    found = summarise(pred, truth, per="lesion", lesions=labels)
+    kept = [0, 1, 2, 4, 5, 6]
+    wanted = summarise(pred[kept], truth[kept], per="lesion", lesions=[*names, *names])
+    assert found.units == wanted.units == names and found.of == wanted.of
+    for name, values in wanted.values.items():
+        np.testing.assert_array_equal(found.values[name], values)
+    nobody = summarise(pred, truth, per="lesion", lesions=[unknown] * 8)
+    assert nobody.units == () and math.isnan(nobody.mean["dice"])
+
+
+def test_labels_come_as_arrays_and_tensors_and_of_one_kind():
+    pred, truth = blobs(4, seed=12)
+    for labels in (np.array([2, 1, 1, 2]), torch.tensor([2, 1, 1, 2]), np.array(list("baab"))):
+        assert len(summarise(pred, truth, per="lesion", lesions=labels).units) == 2
+    with pytest.raises(ValueError, match="lesions must be all texts or all numbers"):
+        summarise(pred, truth, per="lesion", lesions=[1, "a", 2, None])
 
 
 def test_pooled_is_one_lesion_of_all_slices():
@@ -651,7 +675,7 @@ BAD_SUMMARIES = [
     ({"per": "volume"}, "per must be one of slice, lesion, pooled, found 'volume'."),
     (
         {"empty": "ignore"},
-        "empty must be one of undefined, perfect, worst, skip, found 'ignore'.",
+        "empty must be one of undefined, perfect, penalise, skip, found 'ignore'.",
     ),
     ({"per": "lesion"}, 'lesions are the labels for per="lesion" alone, found none.'),
     (
@@ -661,6 +685,10 @@ BAD_SUMMARIES = [
     (
         {"per": "lesion", "lesions": ["a", "b"]},
         "lesions must be one label a slice, (1,), found (2,).",
+    ),
+    (
+        {"per": "lesion", "lesions": [["a", "b"]]},
+        "lesions must be one label a slice, (1,), found (1, 2).",
     ),
 ]
 
@@ -673,5 +701,5 @@ def test_unknown_names_get_the_list_of_names(options, said):
 
 def test_the_names_are_those_of_the_lesson():
     assert UNITS == ("slice", "lesion", "pooled")
-    assert EMPTY_POLICIES == ("undefined", "perfect", "worst", "skip")
+    assert EMPTY_POLICIES == ("undefined", "perfect", "penalise", "skip")
     assert set(BY_POLICY) == set(EMPTY_POLICIES)

@@ -144,6 +144,23 @@ def test_further_columns_keep_their_kind(tmp_path):
     assert opened.info["parameters"] == {"a": [1]}
 
 
+def test_the_docstring_has_every_column_and_what_unknown_is_in_it(tmp_path):
+    images, masks, slices, _ = content(count=3)
+    for name, kind in COLUMNS.items():
+        line = next(x for x in PatchSet.write.__doc__.split("- ") if f'"{name}"' in x)
+        may_be_unknown = 'None, nan and "" mean unknown' in " ".join(line.split())
+        assert may_be_unknown == (kind in ("text", "number") and name != "patient"), name
+        for number, unknown in enumerate((None, float("nan"), "")):
+            changed = slices | {name: [unknown, *list(slices[name])[1:]]}
+            path = tmp_path / f"{name}{number}"
+            if not may_be_unknown:
+                with pytest.raises(ValueError, match=name):
+                    PatchSet.write(path, images, masks, changed, **ORIGIN)
+                continue
+            found = PatchSet.write(path, images, masks, changed, **ORIGIN).slices[name][0]
+            assert found == "" if kind == "text" else np.isnan(found)
+
+
 def test_join_is_concatenation(tmp_path):
     parts = [write(tmp_path / f"part{k}", count=3 + k, seed=k) for k in range(3)]
     joined = PatchSet.join(tmp_path / "all", parts, parameters={"parts": 3}, **ORIGIN)
@@ -223,6 +240,22 @@ REFUSED = {
     "a table that is a list": (TypeError, "dict of columns", with_array("slices", list)),
     "a column too few": (ValueError, "lack the columns patient", without_column),
     "no patient": (ValueError, "patient", with_column("patient", None)),
+    "an unknown slice": (
+        ValueError,
+        "slice must hold integer: '' is unknown",
+        with_column("slice", ""),
+    ),
+    "a slice of nan": (
+        ValueError,
+        "slice must hold integer: nan is unknown",
+        with_column("slice", float("nan")),
+    ),
+    "no slice": (
+        ValueError,
+        "slice must hold integer: None is unknown",
+        with_column("slice", None),
+    ),
+    "an unknown nodule": (ValueError, "unknown it cannot be", with_column("has_nodule", "")),
     "half a slice": (ValueError, "slice must hold integer", with_column("slice", 1.5)),
     "no number": (ValueError, "row_mm must hold number", with_column("row_mm", "wide")),
     "no length": (ValueError, "row_mm must be positive", with_column("row_mm", -0.7)),

@@ -16,9 +16,9 @@ class PatchSet:
     """Crops with their outlines, memory-mapped: `PatchSet.open(path)` or `PatchSet.write(...)`.
 
     path: the folder. images: (N, H, W) integers. masks: (N, H, W) uint8, 0 or 1. readers:
-    (N, H, W) uint8 bits, or None. slices: a dict, column name -> array of N values; row_mm,
-    column_mm (pixel size) and diameter in millimetres; what is unknown is "" or nan. info: what
-    dataset.json says. len() is N.
+    (N, H, W) uint8 bits, or None. slices: a dict, column name -> array of N values, the columns
+    of `write`; an unknown text is "", an unknown number nan. info: what dataset.json says. len()
+    is N.
 
     has_nodule is True where somebody saw a nodule in the slice. Its mask may still be empty:
     readers disagree, and it can be that half of them share no pixel.
@@ -100,10 +100,19 @@ class PatchSet:
         """Write a new set into the folder `path`, all of it or nothing, and return it opened.
 
         images: (N, H, W) of any integer type. masks: (N, H, W), 0 or 1. readers: (N, H, W) bits
-        in 0..255, or None. slices: a dict with the columns `COLUMNS`, N values each; None, ""
-        and nan mean unknown; further columns are kept, as numbers or as text. source, licence,
-        citation: text. parameters: what made the set, anything that JSON can hold.
-        Raises FileExistsError where `path` exists, ValueError or TypeError for other input.
+        in 0..255, or None. source, licence, citation: text. parameters: what made the set,
+        anything that JSON can hold. slices: a dict of these columns, N values each:
+
+        - "patient": text, never unknown: splits rest on it.
+        - "scan", "nodule", "type" (of the nodule): text. None, nan and "" mean unknown: "".
+        - "slice": a whole number, the slice's place in its scan or folder; never unknown.
+        - "row_mm", "column_mm" (pixel size), "diameter" (of the nodule): positive millimetres.
+          None, nan and "" mean unknown: nan.
+        - "has_nodule": True or False, 1 or 0; never unknown.
+
+        Further columns are kept, and hold text, numbers (in both, unknown as above), whole numbers
+        or truth values (in both, never unknown). Raises FileExistsError where `path` exists,
+        ValueError or TypeError for other input.
         """
         arrays = {"images.npy": images, "masks.npy": masks}
         if readers is not None:

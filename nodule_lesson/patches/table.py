@@ -53,7 +53,7 @@ def kind_of(name, values):
 
 
 def _column(name, kind, values):
-    """The values of one column as an array; "", None and nan are unknown."""
+    """The values of one column as an array; "", None and nan are unknown in text and numbers."""
     try:
         if kind == "integer":
             return np.array([_whole(value) for value in values], np.int64)
@@ -68,6 +68,8 @@ def _column(name, kind, values):
 
 
 def _whole(value):
+    if value in (None, "") or value != value:
+        raise ValueError(f"{value!r} is unknown, which no whole number means")
     number = int(value)
     if isinstance(value, (bool, np.bool_)) or (not isinstance(value, str) and number != value):
         raise ValueError(f"{value!r} is not a whole number")
@@ -76,7 +78,7 @@ def _whole(value):
 
 def _yes(value):
     if value not in (0, 1, "0", "1"):
-        raise ValueError(f"{value!r} is neither 0 nor 1")
+        raise ValueError(f"{value!r} is neither 0 nor 1, and unknown it cannot be")
     return value in (1, "1")
 
 
