@@ -58,15 +58,14 @@ def test_runs_of_one_clinic_and_seed_are_paired():
 def test_rows_of_other_seeds_are_compared_by_clinic():
     random = np.random.default_rng(1)
     found = made_up(random, {"proposed": 0.8, "unet": 0.7}, seeds={"proposed": 3, "unet": 1})
-    one, two = (
-        [
-            np.mean(
-                [run["scores"]["large"]["dice"] for at, run in runs.items() if at[0] == clinic]
-            )
-            for clinic in CLINICS
-        ]
-        for runs in (found.of("proposed"), found.of("unet"))
-    )
+
+    def by_clinic(row):
+        dice = {clinic: [] for clinic in CLINICS}
+        for (clinic, _), run in found.of(row).items():
+            dice[clinic].append(run["scores"]["large"]["dice"])
+        return [np.mean(values) for values in dice.values()]
+
+    one, two = by_clinic("proposed"), by_clinic("unet")
     difference = found.compare("proposed", "unet")
     assert difference.mean == pytest.approx(np.mean(one) - np.mean(two))
     expected = np.subtract(one, two).var(ddof=1) / 3
