@@ -174,7 +174,8 @@ def load_pretrained(name="slim"):
     "slim-plain" and "slim-real-plain" are their twins with a plain sigmoid. They know 64x64 crops,
     cut from 128x128 after Eq. (6), and are much worse on other sizes. `model_card(name)` says how
     they were made and what they reach. For teaching, not for clinical use. Raises ValueError for
-    an unknown name, and for weights that are not those of the card.
+    an unknown name, and for weights that are not those of the card; the model raises it for an
+    image that does not lie in [0, 1], such as one in Hounsfield units.
     """
     card = model_card(name)
     path = _WEIGHTS / f"{name}.safetensors"
@@ -184,7 +185,21 @@ def load_pretrained(name="slim"):
     model = DetectionGuidedNet(**card["model"])
     # Convolutions are stored in half precision, and computed with in single.
     model.load_state_dict({key: value.float() for key, value in load(data).items()})
+    model.register_forward_pre_hook(_check_scaled)
     return model.eval()
+
+
+def _check_scaled(model, inputs):
+    """Trained weights know images of the paper's Eq. (6) alone, and are wrong on others."""
+    image = inputs[0]
+    if not torch.is_tensor(image) or image.is_meta or torch.compiler.is_compiling():
+        return
+    low, high = image.min().item(), image.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            "these weights are for images in [0, 1], scaled by nodule_lesson.patches.normalise; "
+            f"found values from {low:.4g} to {high:.4g}."
+        )
 
 
 def model_card(name="slim"):

@@ -1,5 +1,6 @@
 """Models by name, their summary against a count by hand, and the weights that ship."""
 
+import copy
 import json
 import re
 import shutil
@@ -24,6 +25,7 @@ from nodule_lesson.models import (
     summary,
 )
 from nodule_lesson.multitask import SLIM, DetectionGuidedNet, Output
+from nodule_lesson.patches.normalisation import normalise
 from nodule_lesson.std import STDSigmoid
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -339,3 +341,18 @@ def test_training_slim_networks_needs_real_slices(tmp_path):
         env=environment,
     )
     assert found.returncode == 2 and "NODULE_REAL_DATA" in found.stderr
+
+
+def test_trained_weights_refuse_an_image_that_is_not_scaled():
+    model = load_pretrained("slim")
+    hounsfield = 1000 * torch.rand(1, 1, 64, 64) - 800
+    for image in (
+        hounsfield,
+        torch.full((1, 1, 64, 64), torch.nan),
+        255 * torch.rand(1, 1, 64, 64),
+    ):
+        with pytest.raises(ValueError, match=r"images in \[0, 1\]"):
+            model(image)
+    scaled = normalise(hounsfield)
+    assert torch.equal(model(scaled).mask, copy.deepcopy(model)(scaled).mask)
+    assert summary(model, 64).parameters == sum(p.numel() for p in model.parameters())

@@ -66,7 +66,7 @@ status)
 collect)
   mkdir -p book/results/pretrained
   cp --update --recursive "$night"/out/* book/results/experiments/
-  cp --update "$night"/work/pretrained-*.safetensors book/results/pretrained/ 2>/dev/null || true
+  cp --update "$night/work"/pretrained-*.safetensors book/results/pretrained/ 2>/dev/null || true
   ;;
 *)
   sed -n '2,15p' "$0"
