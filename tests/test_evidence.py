@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from nodule_lesson.experiments import evidence, grid, results
+from nodule_lesson.experiments.__main__ import show_stage
 from nodule_lesson.statistics import crossed
 
 CLINICS, PATIENTS = (1, 2, 3), np.repeat(np.arange(20), 2)
@@ -127,6 +128,18 @@ def test_the_choice_follows_the_rule():
     for run in found.runs["unet (Dice by batch)"].values():
         run["scores"]["train"]["dice"] = [0.4] * 5  # has not learnt: its reading is out
     assert evidence.choose(found)[0] == "slice"
+
+
+def test_a_stage_is_printed_beside_the_paper(monkeypatch, capsys):
+    random = np.random.default_rng(8)
+    found = made_up(random, {"unet": 0.7, "proposed": 0.9}, train=0.9)
+    monkeypatch.setattr(evidence, "read", lambda *given, **how: found)
+    show_stage(grid.STAGES["1"], None)
+    said = capsys.readouterr().out
+    assert "0.753" in said and "0.801" in said  # the paper's Dice of both
+    mean = found.mean("unet").mean
+    assert any(line.startswith("unet") and f"{mean:.3f} (" in line for line in said.splitlines())
+    assert "proposed - unet: 0." in said and "decided" in said and "has not learnt" in said
 
 
 # --- files ---------------------------------------------------------------------------------------

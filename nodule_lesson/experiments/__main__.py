@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from nodule_lesson import paper
 from nodule_lesson.demo import cache_folder
-from nodule_lesson.experiments import grid, schedule
+from nodule_lesson.experiments import evidence, grid, schedule
 from nodule_lesson.experiments.results import read, results_folder
 
 
@@ -68,7 +69,9 @@ def main(arguments=None):
         out = options.out or results_folder()
         work = options.work or cache_folder() / "pretrained"
         schedule.carry_out(runs, options.data, out, work, options.workers, options.scheduler)
-        if not options.stage:
+        if options.stage:
+            show_stage(grid.STAGES[options.stage], out)
+        else:
             show(runs, name, profile, out)
     except OSError as error:  # a folder, a disk, a network
         where = "" if error.filename is None else f"{error.filename}: "
@@ -105,6 +108,41 @@ def show(runs, name, profile, out):
             f"\n{size.scratch_steps} steps on crops of {size.side} x {size.side} pixels: these "
             "numbers prove that everything runs, and say nothing of the networks."
         )
+
+
+def show_stage(stage, out):
+    """Print the rows of a stage beside the paper's Dice, and what is decided of the protocol."""
+    found = evidence.read(stage.data, stage.profile, out, traced=False)
+    printed = {
+        row: paper.TABLES[table][name][paper.MEASURES.index("dice")]
+        for table, rows in paper.ROWS.items()
+        for name, row in rows.items()
+    }
+    lines = [found.line(row) for row in stage.rows if row in found.rows]
+    tests = [test for test in ("small", "large", "external") if test in lines[0]]
+    print(f"{'row':38} paper  runs  train  " + "  ".join(f"{test:>21}" for test in tests))
+    for line in lines:
+        said = f"{printed[line['row']]:.3f}" if line["row"] in printed else "  -  "
+        learnt = " " if line["learnt"] else "*"
+        print(
+            f"{line['row']:38} {said}  {line['runs']:4}  {line['train']:.3f}{learnt} "
+            + "  ".join(_interval(line[test]) for test in tests)
+        )
+    print(f"* below {evidence.LEARNT:g} on its own training lesions: it has not learnt")
+    if stage.data != "real":
+        return
+    for one in found.primary():
+        if one.difference is not None:
+            print(
+                f"{one.row} - {one.other}: {_interval(one.difference)}, p {one.p:.3f} "
+                f"(Holm), {one.verdict}"
+            )
+
+
+def _interval(value):
+    """A mean and its interval, of a `Crossed` or of (mean, low, high)."""
+    mean, low, high = value if isinstance(value, tuple) else (value.mean, value.low, value.high)
+    return f"{mean:.3f} ({low:.3f}, {high:.3f})"
 
 
 # --- what the help explains ----------------------------------------------------------------------
