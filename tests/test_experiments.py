@@ -23,6 +23,7 @@ from nodule_lesson.losses import multitask_loss
 from nodule_lesson.metrics import assd, hausdorff_distance
 from nodule_lesson.patches import PatchSet
 from nodule_lesson.std import printed_iteration, soft_threshold_dynamics
+from nodule_lesson.transfer import freeze
 
 TINY = replace(grid.PROFILES["demo"], pretrain_steps=3, steps=4, scratch_steps=4, batch=4)
 
@@ -146,7 +147,7 @@ def test_a_stage_crosses_its_rows_with_clinics_and_seeds(stage):
 def test_the_night_trains_for_the_papers_epochs_with_the_papers_rates():
     one = grid.runs_of_stage("1")[0]
     assert one.steps(283) == 1415 and one.profile.epochs == 50
-    assert one.profile.learning_rate == one.std_learning_rate == 1e-3
+    assert one.profile.learning_rate == one.profile.std_learning_rate == 1e-3
     assert len(grid.runs_of_stage("1")) == 81
     with pytest.raises(ValueError, match="choice, 1, 2"):
         grid.runs_of_stage("0")
@@ -469,6 +470,55 @@ def test_each_reading_of_the_dice_is_what_a_row_is_trained_with(data, tmp_path, 
         assert readings[: TINY.scratch_steps] == [{"dice_over": over}] * TINY.scratch_steps
 
 
+def rates(row, profile=TINY):
+    """Parameter name -> the rate it learns at."""
+    one = one_run(row, profile=profile)
+    model = variants.build(one.row, profile)
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = run._groups(model, one)
+    return {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
+
+
+def test_each_parameter_learns_at_the_rate_that_its_row_says():
+    night = replace(TINY, std_learning_rate=1e-3)
+    for row, fast in (
+        ("proposed", ()),
+        ("sigma from 3", ("std.raw_sigma",)),
+        ("proposed (Dice by slice, fast STD)", ("std.raw_sigma", "std.raw_lambda2")),
+        ("free last bias", ("last.bias",)),
+    ):
+        found = rates(row, night)
+        assert {name for name, rate in found.items() if rate != 1e-3} == set(fast), row
+        assert all(found[name] == 2e-2 for name in fast)
+        assert len(found) == len(list(variants.build(grid.ROWS[row], night).parameters()))
+    assert (
+        rates("proposed")["std.raw_sigma"] == 2e-2 and rates("slow std")["std.raw_sigma"] == 1e-3
+    )
+    fixed = one_run("sigma = 2")
+    with pytest.raises(ValueError, match="std.raw_sigma, which does not learn"):
+        run._groups(
+            variants.build(fixed.row, TINY),
+            replace(fixed, row=replace(fixed.row, rates=(("std.raw_sigma", 1e-2),))),
+        )
+
+
+@pytest.mark.parametrize("part, weights_move, statistics_move", [
+    ("all", False, False), ("weights", False, True), ("statistics", True, False),
+])  # fmt: skip
+def test_half_of_a_block_may_be_frozen(data, part, weights_move, statistics_move):
+    one = one_run("proposed")
+    model = variants.build(one.row, TINY)
+    count = variants.freeze_part(model, ("S9",), part)
+    block = model.S9
+    assert (count > 0) == (not weights_move)
+    before = copy.deepcopy(block.state_dict())
+    run.train(model, data.clinic, one, progress=False)
+    names = {name for name, _ in block.named_parameters()}
+    moved = {k for k, v in block.state_dict().items() if not torch.equal(v, before[k])}
+    assert bool(moved & names) == weights_move
+    assert any("running_mean" in name for name in moved) == statistics_move
+
+
 def test_a_set_without_empty_slices_has_no_share_of_them(folder, data, tmp_path):
     bare = copy.copy(data)
     bare.large = data.large[np.flatnonzero(data.large.lesion != "")]
@@ -610,7 +660,7 @@ def test_memory_kept_is_less_where_the_first_stage_is_frozen(data, work):
     for row in ("transfer", "freeze S1"):
         model = run.prepared(one_run(row), data, work, progress=False)
         if row != "transfer":
-            run.freeze(model, ["S1"])
+            freeze(model, ["S1"])
         before = copy.deepcopy(model.state_dict())
         kept[row] = run.kept_for_backward(model, data.clinic, 4)
         assert all(torch.equal(before[name], v) for name, v in model.state_dict().items())

@@ -59,7 +59,7 @@ def write_scan(folder, name, nodules, shape=(24, 96, 96), direction=None):
     scan = Scan.open(folder / "subset0" / f"{name}.mhd")
     table = folder / "nodules.csv"
     new = not table.exists()
-    with open(table, "a", newline="") as file:
+    with open(table, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(
@@ -353,7 +353,7 @@ def test_a_slice_that_nobody_outlined_between_two_is_not_called_empty(lidc, tmp_
     change(lidc[1], "DELETE FROM contours WHERE image_z_position = -88.0")  # slice 6 of 5, 6, 7
     job = as_luna16(tmp_path / "luna16", lidc_image())
     assert extraction.extract_scan(*job, SIZE, "lidc", lidc[1])[1] is None
-    report = json.loads((job[2] / f"subset0_{SERIES}.mhd.json").read_text())
+    report = json.loads((job[2] / f"subset0_{SERIES}.mhd.json").read_text(encoding="utf-8"))
     assert ["1", "nobody outlined its slice 6, and somebody did above and below"] in (
         report["not_used"]
     )
@@ -441,8 +441,10 @@ def test_a_series_that_lidc_does_not_have(lidc, tmp_path):
 
 
 def damage_header(path, key, value):
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(f"{key} = {value}" if x.startswith(key) else x for x in lines))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text(
+        "\n".join(f"{key} = {value}" if x.startswith(key) else x for x in lines), encoding="utf-8"
+    )
 
 
 FAULTS = {
@@ -457,7 +459,7 @@ FAULTS = {
 def test_a_bad_scan_is_reported_and_the_good_one_goes_on(folder, tmp_path, capsys, complaint):
     header = folder / "subset0" / "one.mhd"
     raw = header.with_suffix(".raw")
-    good, text = raw.read_bytes(), header.read_text()
+    good, text = raw.read_bytes(), header.read_text(encoding="utf-8")
     FAULTS[complaint](raw, header)
     found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert {*found.slices["scan"]} == {"two"}
@@ -466,7 +468,7 @@ def test_a_bad_scan_is_reported_and_the_good_one_goes_on(folder, tmp_path, capsy
     assert complaint in capsys.readouterr().out
     # Repaired, it is taken in, and the other is not done again.
     raw.write_bytes(good)
-    header.write_text(text)
+    header.write_text(text, encoding="utf-8")
     stamp = (tmp_path / "out.parts" / "subset0_two.mhd.json").stat().st_mtime_ns
     again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert {*again.slices["scan"]} == {"one", "two"}
@@ -475,14 +477,14 @@ def test_a_bad_scan_is_reported_and_the_good_one_goes_on(folder, tmp_path, capsy
 
 
 def test_a_nodule_that_is_not_where_the_list_has_it(folder, tmp_path):
-    text = (folder / "nodules.csv").read_text()
-    with open(folder / "nodules.csv", "a") as file:
+    text = (folder / "nodules.csv").read_text(encoding="utf-8")
+    with open(folder / "nodules.csv", "a", encoding="utf-8") as file:
         file.write("one,9,p-one,isolated,5,999,999,999\n")
     found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert found.info["parameters"]["not_used"] == [
         ["one", "9", "no reader's outline is where the list has it"]
     ]
-    assert text in (folder / "nodules.csv").read_text()
+    assert text in (folder / "nodules.csv").read_text(encoding="utf-8")
 
 
 LISTS = {  # what is done to a list: its one sentence
@@ -501,7 +503,7 @@ LISTS = {  # what is done to a list: its one sentence
 def test_a_list_that_is_none_is_one_sentence(folder, tmp_path, case):
     harm, complaint = LISTS[case]
     path = folder / "nodules.csv"
-    path.write_text(harm(path.read_text()))
+    path.write_text(harm(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(ValueError, match=f"nodules.csv .*{complaint}") as found:
         extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert "\n" not in str(found.value) and not (tmp_path / "out.parts").exists()
@@ -520,7 +522,7 @@ def test_a_list_that_excel_saved(folder, tmp_path):
 def test_the_list_says_whose_scan_it_is(folder, tmp_path):
     """Two scans of one patient must not part in a split."""
     path = folder / "nodules.csv"
-    path.write_text(path.read_text().replace("p-two", "p-one"))
+    path.write_text(path.read_text(encoding="utf-8").replace("p-two", "p-one"), encoding="utf-8")
     found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert {*found.slices["patient"]} == {"p-one"} and {*found.slices["scan"]} == {"one", "two"}
     with path.open("a") as file:
@@ -555,8 +557,8 @@ def test_an_outline_that_no_row_has_is_in_no_crop(tmp_path):
     nodules = [((12, 48, 44), 6), ((12, 48, 60), 4), ((12, 80, 20), 4)]
     write_scan(tmp_path / "scans", "one", nodules)
     path = tmp_path / "scans" / "nodules.csv"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:2], lines[3]]))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines[:2], lines[3]]), encoding="utf-8")
     found = extract(tmp_path / "scans", tmp_path / "out", size=SIZE, workers=1)
     unlisted, crowded = (reason for *_, reason in found.info["parameters"]["not_used"])
     assert unlisted.startswith("the list has no nodule where readers outlined (")
@@ -632,10 +634,10 @@ def test_what_is_there_is_not_overwritten(folder, tmp_path):
         extract(folder, tmp_path / "set", size=SIZE, workers=1)
     same(part, PatchSet.open(precious.path))
     (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter1").write_text("In the beginning")
+    (tmp_path / "thesis" / "chapter1").write_text("In the beginning", encoding="utf-8")
     with pytest.raises(ValueError, match="thesis is not a PatchSet"):
         extract(folder, tmp_path / "thesis", size=SIZE, workers=1)
-    assert (tmp_path / "thesis" / "chapter1").read_text() == "In the beginning"
+    assert (tmp_path / "thesis" / "chapter1").read_text(encoding="utf-8") == "In the beginning"
     assert {path.parent.name for path in tmp_path.glob("*.parts/subset0*")} == {"own.parts"}
 
 
@@ -682,7 +684,10 @@ def test_what_has_changed_is_not_up_to_date(folder, tmp_path, monkeypatch):
     again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     np.testing.assert_array_equal(again.readers[one], 2 * readers[one])
     rows = folder / "nodules.csv"
-    rows.write_text(rows.read_text().replace("one,1,p-one,isolated", "one,1,p-one,ggo"))
+    rows.write_text(
+        rows.read_text(encoding="utf-8").replace("one,1,p-one,isolated", "one,1,p-one,ggo"),
+        encoding="utf-8",
+    )
     again = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert {*again.slices["type"][one]} == {"ggo"} and {*again.slices["type"][~one]} == {
         "isolated"
@@ -794,7 +799,11 @@ def test_ctrl_c_does_not_wait_for_all_scans(tmp_path):
 def test_a_process_that_is_killed_is_one_line(tmp_path):
     scans, out = many(tmp_path / "scans", 30), tmp_path / "out"
     with running(scans, out) as process:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            .read_text(encoding="utf-8")
+            .split()
+        )
         os.kill(int(children[-1]), signal.SIGKILL)
         message = process.communicate()[1]
     assert process.returncode == 1

@@ -111,7 +111,7 @@ def test_the_folder_can_be_read_without_us(patch_set):
     images, masks, slices, readers = content()
     for file, array in {"images": images, "masks": masks, "readers": readers}.items():
         np.testing.assert_array_equal(np.load(patch_set.path / f"{file}.npy"), array)
-    info = json.loads((patch_set.path / "dataset.json").read_text())
+    info = json.loads((patch_set.path / "dataset.json").read_text(encoding="utf-8"))
     assert {key: info[key] for key in ORIGIN} == ORIGIN and "nodule-lesson" in info["made_by"]
     for file, entry in info["arrays"].items():
         array = np.load(patch_set.path / file)
@@ -292,7 +292,7 @@ def test_nothing_is_written_over(tmp_path, there):
     if there == "set":
         write(path, seed=1)
     elif there == "file":
-        path.write_text("precious")
+        path.write_text("precious", encoding="utf-8")
     elif there == "empty folder":
         path.mkdir()
     else:
@@ -375,9 +375,9 @@ def test_an_interrupted_write_cleans_up(tmp_path, monkeypatch, error):
 
 def info_with(path, change):
     file = path / "dataset.json"
-    info = json.loads(file.read_text())
+    info = json.loads(file.read_text(encoding="utf-8"))
     change(info)
-    file.write_text(json.dumps(info))
+    file.write_text(json.dumps(info), encoding="utf-8")
 
 
 def resigned(path, file, array):
@@ -394,10 +394,10 @@ def resigned(path, file, array):
 
 def retabled(path, change):
     """Another slices.csv, with a checksum that is right."""
-    rows = list(csv.reader((path / "slices.csv").read_text().splitlines()))
+    rows = list(csv.reader((path / "slices.csv").read_text(encoding="utf-8").splitlines()))
     rows = change(rows)
     text = "".join(",".join(row) + "\n" for row in rows)
-    (path / "slices.csv").write_text(text)
+    (path / "slices.csv").write_text(text, encoding="utf-8")
     checksum = hashlib.sha256(text.encode()).hexdigest()
     info_with(path, lambda info: info.update(slices_sha256=checksum))
 
@@ -464,7 +464,7 @@ DAMAGED = {  # what happened: what the message says, how to do it
     "a zip": ("not a whole", lambda p: (p / "images.npy").write_bytes(b"PK\3\4" + b"x" * 99)),
     "Fortran order": ("C order", in_fortran_order),
     "half of dataset.json": ("cannot be read as JSON", cut_file("dataset.json", 100)),
-    "a list": ("lacks", lambda p: (p / "dataset.json").write_text("[]")),
+    "a list": ("lacks", lambda p: (p / "dataset.json").write_text("[]", encoding="utf-8")),
     "no source": ("lacks source", lambda p: info_with(p, lambda i: i.pop("source"))),
     "no checksum": (
         "sha256 of masks.npy",

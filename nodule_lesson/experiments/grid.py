@@ -24,8 +24,10 @@ class Row:
     pretrained: first trained on `pretrain`, without STD, then here. frozen: blocks held still.
     prior: what the prior's c is while training, one of `variants.PRIORS`. iteration: "derived" or
     "printed", Eq. (5) as the paper has it. lesions: how many of the clinic's training lesions.
-    own_rate: whether sigma and lambda2 have a learning rate of their own, the profile's, or
-    std_learning_rate. dice_over: what the Dice loss is taken over, None for the profile's reading.
+    own_rate: whether sigma and lambda2 have a learning rate of their own, the profile's. rates:
+    learning rates of single parameters, (name, rate), which count before that. dice_over: what the
+    Dice loss is taken over, None for the profile's reading. frozen_part: of the frozen blocks
+    "all", or their "weights" or batch-norm "statistics" alone.
     """
 
     name: str
@@ -38,10 +40,12 @@ class Row:
     std: bool = False  # STD at the end of a network that has none
     lesions: int = 45
     own_rate: bool = True
-    std_learning_rate: float | None = None
+    rates: tuple = ()
     dice_over: str | None = None
+    frozen_part: str = "all"
 
 
+_FAST_STD = (("std.raw_sigma", 2e-2), ("std.raw_lambda2", 2e-2))
 _TRANSFER = Row("transfer", pretrained=True)
 ROWS = {
     row.name: row
@@ -88,8 +92,27 @@ ROWS = {
             for name in ("unet", "backbone", "backbone+combination", "proposed")
         ),
         *(
-            Row(f"proposed (Dice by {over}, fast STD)", dice_over=over, std_learning_rate=2e-2)
+            Row(f"proposed (Dice by {over}, fast STD)", dice_over=over, rates=_FAST_STD)
             for over in DICE_OVER
+        ),
+        # What explains the steps of Table 3: the prior without the blocks, as many weights without
+        # blocks, the block with normalisation and ReLU, ...
+        Row("prior, no combination", options={"combine": False}),
+        Row("wider backbone", "backbone", options={"width": 9}),
+        Row("combination with ReLU", "backbone+combination", options={"activation": True}),
+        # ... sigma where it is put, or free from afar; a length that outweighs the entropy, ...
+        *(
+            Row(f"sigma = {sigma:g}", options={"std": {"sigma": sigma, "learn_sigma": False}})
+            for sigma in (0.4, 1.0, 2.0)
+        ),
+        Row("sigma from 3", options={"std": {"sigma": 3.0}}, rates=_FAST_STD[:1]),
+        Row("lambda1 = 3", options={"std": {"lambda1": 3.0}}),
+        # ... a last bias that may move as fast as the prior could, in its place, ...
+        Row("free last bias", "std", rates=(("last.bias", 2e-2),)),
+        # ... and which half of a frozen S9 does the harm.
+        *(
+            replace(_TRANSFER, name=f"freeze S9's {part}", frozen=("S9",), frozen_part=part)
+            for part in ("weights", "statistics")
         ),
     )
 }
@@ -189,12 +212,6 @@ class Run:
         return self.row.dice_over or self.profile.dice_over
 
     @property
-    def std_learning_rate(self):
-        """Of sigma and lambda2; None: that of the network."""
-        own = self.row.std_learning_rate or self.profile.std_learning_rate
-        return own if self.row.own_rate else None
-
-    @property
     def configuration(self):
         """All that decides the result, as JSON can hold it."""
         row = asdict(self.row)
@@ -217,7 +234,8 @@ class Run:
         else:
             del profile["steps"]
         # What came after the first results is left out where it changes nothing of them.
-        _drop_defaults(row, Row, ("std_learning_rate", "dice_over"))
+        row["rates"] = [list(pair) for pair in row["rates"]] or ()
+        _drop_defaults(row, Row, ("rates", "dice_over", "frozen_part"))
         _drop_defaults(profile, Profile, ("epochs", "slices_of_a_lesion", "dice_over"))
         clinic = {"clinic": self.clinic} if self.profile.clinics > 1 else {}
         return {
@@ -257,6 +275,16 @@ STAGES = {
     ),
     "1": Stage("real", _TABLES_1_AND_3, 3),
     "2": Stage("real", (*TABLES[2][1:], "unet, pre-trained", "resunet, pre-trained"), 1),
+    "4": Stage(
+        "real",
+        (
+            *("prior, no combination", "wider backbone", "combination with ReLU"),
+            *("sigma = 0.4", "sigma = 1", "sigma = 2", "sigma from 3", "lambda1 = 3"),
+            *("c = truth", "c shuffled", "free last bias"),
+            *("freeze S9's weights", "freeze S9's statistics"),
+        ),
+        1,
+    ),
     "5": Stage("simulated", _TABLES_1_AND_3, 1),
 }
 
@@ -281,7 +309,8 @@ def rows_of(table):
     Rows that only a stage of the night has are in none of these.
     """
     printed = list(dict.fromkeys(name for names in TABLES.values() for name in names))
-    extra = [name for name in ROWS if name not in printed and name not in _READINGS]
+    staged = set(_READINGS) | (set(STAGES["4"].rows) - {"c = truth", "c shuffled"})
+    extra = [name for name in ROWS if name not in printed and name not in staged]
     if table == "all":
         return printed + extra
     if table == "extra":

@@ -29,7 +29,6 @@ from nodule_lesson.losses import multitask_loss
 from nodule_lesson.metrics import summarise
 from nodule_lesson.std import soft_threshold_dynamics
 from nodule_lesson.training import PRECISIONS, Batches, best_device, best_precision, fit
-from nodule_lesson.transfer import freeze
 
 LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
 INTERVENED = ("proposed", "transfer", "backbone+combination")  # rows asked what if
@@ -49,7 +48,7 @@ def execute(run, data, work, progress=True):
     code_sha256(), commit()  # as they are now, not when the run has ended
     row, profile = run.row, run.profile
     model = prepared(run, data, work, progress)
-    frozen = freeze(model, row.frozen) if row.frozen else 0
+    frozen = variants.freeze_part(model, row.frozen, row.frozen_part) if row.frozen else 0
     clinic = data.clinic
     if run.fold is not None:
         clinic = sets.fold(clinic, run.fold, profile.folds)
@@ -265,6 +264,23 @@ def pretrained_by(run, data, work):
         return file.metadata()
 
 
+def _groups(model, run):
+    """The parameters that learn, as Adam takes them: by learning rate."""
+    rates = dict(run.row.rates)
+    own = "std." if run.row.own_rate else None
+    groups = {}
+    for name, value in model.named_parameters():
+        if value.requires_grad:
+            of_std = own is not None and name.startswith(own)
+            default = run.profile.std_learning_rate if of_std else run.profile.learning_rate
+            groups.setdefault(rates.pop(name, default), []).append(value)
+    if rates:
+        raise ValueError(
+            f"{run.row.name} has a rate for {', '.join(rates)}, which does not learn."
+        )
+    return [{"params": values, "lr": rate} for rate, values in groups.items()]
+
+
 def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
     """Train in place: what is worth keeping of the history, and the `Chosen` weights.
 
@@ -273,14 +289,7 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
     """
     profile, steps = run.profile, run.steps(len(clinic))
     std = getattr(model, "std", None)
-    own_rate = run.std_learning_rate
-    of_std = [] if std is None or own_rate is None else list(std.parameters())
-    known = {id(p) for p in of_std}
-    groups = [
-        {"params": [p for p in model.parameters() if id(p) not in known and p.requires_grad]}
-    ]
-    if of_std:
-        groups.append({"params": of_std, "lr": own_rate})
+    groups = _groups(model, run)
     trace, precision = Trace(std), best_precision(device())
     if profile.epochs is not None:
         trace.chosen = Chosen(model, left_out, steps)

@@ -7,6 +7,7 @@ from nodule_lesson import build_model
 from nodule_lesson.experiments.grid import model_options
 from nodule_lesson.multitask import Output
 from nodule_lesson.std import STDSigmoid, _logits, _step
+from nodule_lesson.transfer import freeze
 
 PRIORS = ("classifier", "truth", "shuffled", "attached")
 
@@ -19,7 +20,7 @@ def build(row, profile):
             f"prior must be one of {', '.join(PRIORS)}, iteration derived or printed; found "
             f"{row.prior!r} and {row.iteration!r}."
         )
-    model = build_model(row.model, profile.width, **options)
+    model = build_model(row.model, options.pop("width", profile.width), **options)
     if row.std:
         model = WithSTD(model)
     if row.prior != "classifier":
@@ -35,6 +36,27 @@ def build_plain(row, profile):
     if row.model == "proposed":
         options["regularisation"] = "none"
     return build_model(row.model, profile.width, **options)
+
+
+def freeze_part(model, blocks, part):
+    """Hold blocks still, or half of them; return how many parameters get no gradient.
+
+    part: "all", as `transfer.freeze`; "weights": batch norm goes on taking its statistics from the
+    new data; "statistics": the weights go on learning. Raises ValueError for another part.
+    """
+    if part not in ("all", "weights", "statistics"):
+        raise ValueError(f"part must be all, weights or statistics; found {part!r}.")
+    learning = {name: p.requires_grad for name, p in model.named_parameters()}
+    count = freeze(model, blocks)
+    if part == "statistics":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(learning[name])
+        return 0
+    if part == "weights":
+        for block in (getattr(model, name) for name in blocks):
+            block._forward_pre_hooks.clear()
+            block.train()
+    return count
 
 
 def tell_truth(model, has_nodule):
