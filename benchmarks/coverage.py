@@ -66,7 +66,7 @@ def main(arguments=None):
             print(part, line)
     print("null", result.get("null"))
     if options.out:
-        write(result, options.out)
+        write(options.out, result)
 
 
 def patients_of_the_test():

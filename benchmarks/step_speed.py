@@ -89,7 +89,7 @@ def main(arguments=None):
             "rows": rows,
             "provenance": provenance(f"python benchmarks/step_speed.py --rounds {options.rounds}"),
         }
-        write(result, options.out)
+        write(options.out, result)
 
 
 if __name__ == "__main__":
