@@ -1,5 +1,7 @@
 """benchmarks/real_patches.py: the real slices as the PatchSets that the experiments take."""
 
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from nodule_lesson.experiments import data as sets
+from nodule_lesson.experiments.results import results_folder
 from nodule_lesson.patches import PatchSet
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "real_patches.py"
@@ -24,24 +27,50 @@ def real(tmp_path_factory):
     return out, Path(source)
 
 
-def test_the_large_test_is_large_and_of_other_patients(real):
-    data = sets.load(real[0])
-    assert len(sets.lesions_of(data.clinic)) == 45
-    assert len(sets.lesions_of(data.large)) >= 300
-    # No lesion of the small test is trained on, though its patients are, as in the paper.
-    assert not set(sets.lesions_of(data.clinic)) & set(sets.lesions_of(data.small))
+def test_half_of_the_thick_slices_lesions_are_the_test_and_the_rest_three_clinics(real):
+    clinics = [sets.load(real[0], clinic=number, most=None) for number in (1, 2, 3)]
+    large = len(sets.lesions_of(clinics[0].large))
+    sizes = [len(sets.lesions_of(d.clinic)) + len(sets.lesions_of(d.small)) for d in clinics]
+    assert abs(large - sum(sizes)) <= 4 and max(sizes) - min(sizes) <= 4
+    for data in clinics:
+        # No lesion of the small test is trained on, though its patients are, as in the paper.
+        assert not set(sets.lesions_of(data.clinic)) & set(sets.lesions_of(data.small))
+    thickness = thickness_by_patient(real[1])
+    thick = {
+        patient for data in clinics for patient in (*data.clinic.patient, *data.large.patient)
+    }
+    assert min(thickness[patient] for patient in thick) >= 2
+    assert max(thickness[patient] for patient in set(clinics[0].pretrain.patient)) <= 1.5
+
+
+def thickness_by_patient(source):
+    """The largest known thickness of a patient's slices in mm, 0 where none is known."""
+    thickness = {}
+    with (source / "lidc_pretrain.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            known = float(row["thickness_mm"] or 0)
+            thickness[row["patient"]] = max(known, thickness.get(row["patient"], 0))
+    return thickness
+
+
+def test_the_committed_lesions_are_those_of_this_deal(real):
+    """Results name the checksums of their sets: the same slices give the same ones again."""
+    for number in (1, 2, 3):
+        file = results_folder() / "real-night" / f"lesions-clinic{number}.json"
+        lesions = json.loads(file.read_text(encoding="utf-8"))
+        assert sets.load(real[0], clinic=number, most=None).checksums == lesions["checksums"]
 
 
 def test_crops_are_those_of_the_slices_they_come_from(real):
     folder, source = real
-    clinic = PatchSet.open(folder / "clinic")
+    external = PatchSet.open(folder / "external")
     with np.load(source / "lidc_clinic.npz") as stored:
         centre = stored["images"][:, 32:96, 32:96]
-    drawn = np.asarray(clinic.images)[clinic.slices["has_nodule"]]
+    drawn = np.asarray(external.images)[external.slices["has_nodule"]]
     known = {crop.tobytes() for crop in centre}
     assert all(crop.tobytes() in known for crop in drawn)
-    masks = np.asarray(clinic.masks).any((1, 2))
-    assert (masks == clinic.slices["has_nodule"]).all()
+    masks = np.asarray(external.masks).any((1, 2))
+    assert (masks == external.slices["has_nodule"]).all()
 
 
 def test_the_script_says_what_it_needs(tmp_path):
