@@ -419,7 +419,9 @@ def test_head_is_a_mean_and_a_line():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("kernel, dilation", [(3, 1), (3, 2), (3, 5), (3, 9), (3, 15), (5, 3)])
+@pytest.mark.parametrize(
+    "kernel, dilation", [(3, 1), (3, 2), (3, 5), (3, 8), (3, 9), (3, 15), (5, 3)]
+)
 def test_a_depthwise_convolution_is_pytorchs_whatever_its_dilation(kernel, dilation, layout):
     """Values and both gradients, on sides that the dilation does not divide."""
     torch.manual_seed(0)
