@@ -146,7 +146,7 @@ def test_a_stage_is_printed_beside_the_paper(monkeypatch, capsys):
 
 DONE = [
     place
-    for profile in ("choice", "night")
+    for profile in ("choice", "night", "full")
     for place in sorted(results.results_folder().glob(f"*-{profile}"))
 ]
 
@@ -201,4 +201,7 @@ def test_a_missing_folder_and_a_missing_clinic_are_named(tmp_path):
     alone = copy.copy(found)
     alone.runs = {"unet": {key: run for key, run in found.of("unet").items() if key[0] == 1}}
     with pytest.raises(ValueError, match="two clinics"):
-        alone.mean("unet")
+        alone.compare("unet", "unet")
+    mean, *interval = alone.mean("unet")
+    values = [run["scores"]["large"]["dice"] for run in alone.of("unet").values()]
+    assert mean == pytest.approx(np.mean(values)) and np.isnan(interval).all()

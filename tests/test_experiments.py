@@ -149,6 +149,8 @@ def test_the_night_trains_for_the_papers_epochs_with_the_papers_rates():
     assert one.steps(283) == 1415 and one.profile.epochs == 50
     assert one.profile.learning_rate == one.profile.std_learning_rate == 1e-3
     assert len(grid.runs_of_stage("1")) == 81
+    (full,) = grid.runs_of_stage("3")
+    assert full.profile.width == 64 and grid.model_options(full.row, full.profile) == {}
     with pytest.raises(ValueError, match="choice, 1, 2"):
         grid.runs_of_stage("0")
 
@@ -547,7 +549,7 @@ def test_a_run_cut_off_in_its_training_ends_with_the_same_scores(
     result, folder, data, tmp_path, monkeypatch
 ):
     """In pre-training first, then while fine-tuning: each goes on at the step before."""
-    monkeypatch.setattr(run, "EVERY", 1)
+    one = one_run("transfer", profile=replace(TINY, checkpoint_every=1))
     watch, fit = run.Trace.__call__, run.fit
 
     def cut_after_two(model, batches, loss, **given):
@@ -564,13 +566,13 @@ def test_a_run_cut_off_in_its_training_ends_with_the_same_scores(
 
     monkeypatch.setattr(run, "fit", cut_after_two)
     with pytest.raises(Cut):
-        run.pretrain(one_run("transfer"), data, tmp_path, progress=False)
+        run.pretrain(one, data, tmp_path, progress=False)
     monkeypatch.setattr(run, "fit", fit)
     monkeypatch.setattr(run.Trace, "__call__", cutting)
     with pytest.raises(Cut):
-        run.execute(one_run("transfer"), data, tmp_path, progress=False)
+        run.execute(one, data, tmp_path, progress=False)
     monkeypatch.setattr(run.Trace, "__call__", watch)
-    assert schedule.carry_out([one_run("transfer")], folder, tmp_path / "out", tmp_path) == 1
+    assert schedule.carry_out([one], folder, tmp_path / "out", tmp_path) == 1
     again = json.loads((tmp_path / "out/discs-demo/transfer-seed0.json").read_bytes())
     for part in ("configuration", "scores", "classifier", "interventions", "data"):
         assert again[part] == json.loads(json.dumps(result[part])), part

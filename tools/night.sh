@@ -9,7 +9,8 @@
 #
 # The code is a clone of one commit, since the work tree changes meanwhile; it uses the Python of
 # the work tree's .venv. Real stages need NODULE_REAL_DATA (benchmarks/real_patches.py). All files
-# lie in the folder NIGHT (default: the user's cache). WORKERS: processes of one thread (default 2).
+# lie in the folder NIGHT (default: the user's cache). WORKERS: processes of one thread (default 2);
+# stage 3 is one run: WORKERS=1 THREADS=2.
 # NICE: how far they step back for others, from 19 (the default) to 0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,7 +33,7 @@ start)
   for weights in book/results/pretrained/*.safetensors; do
     [ -f "$weights" ] && cp --no-clobber "$weights" "$night/work/"
   done
-  for results in book/results/experiments/*-night book/results/experiments/*-choice; do
+  for results in book/results/experiments/*-{night,choice,full}; do
     [ -d "$results" ] && cp --no-clobber --recursive "$results" "$night/out/"
   done
   cd "$code"
@@ -41,7 +42,7 @@ start)
     mv "$night/real.part" "$night/real"
   fi
   # Linux may weigh whole sessions (autogroup): nice alone would then change nothing.
-  OMP_NUM_THREADS=1 PYTHONPATH=$code NICE=${NICE:-19} setsid nice -n "${NICE:-19}" bash -c '
+  OMP_NUM_THREADS=${THREADS:-1} PYTHONPATH=$code NICE=${NICE:-19} setsid nice -n "${NICE:-19}" bash -c '
     echo "$NICE" 2>/dev/null >/proc/self/autogroup || true
     python=$1 night=$2 workers=$3; shift 3
     for stage in "$@"; do
@@ -66,10 +67,12 @@ status)
 collect)
   mkdir -p book/results/pretrained
   cp --update --recursive "$night"/out/* book/results/experiments/
-  cp --update "$night/work"/pretrained-*.safetensors book/results/pretrained/ 2>/dev/null || true
+  # Those of the slim networks: a repository is no place for the others.
+  find "$night/work" -maxdepth 1 -name "pretrained-*.safetensors" -size -3M \
+    -exec cp --update {} book/results/pretrained/ \;
   ;;
 *)
-  sed -n '2,15p' "$0"
+  sed -n '2,16p' "$0"
   exit 2
   ;;
 esac

@@ -142,7 +142,7 @@ def show_stage(stage, out):
 def _interval(value):
     """A mean and its interval, of a `Crossed` or of (mean, low, high)."""
     mean, low, high = value if isinstance(value, tuple) else (value.mean, value.low, value.high)
-    return f"{mean:.3f} ({low:.3f}, {high:.3f})"
+    return f"{mean:.3f} " + (f"({low:.3f}, {high:.3f})" if low == low else "(one training)")
 
 
 # --- what the help explains ----------------------------------------------------------------------

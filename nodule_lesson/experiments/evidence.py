@@ -113,8 +113,14 @@ class Evidence:
         }
 
     def mean(self, row, measure="dice", test="large"):
-        """`statistics.Crossed` of a row's mean; on the small test (mean, low, high)."""
-        return self._summary(self.scores(row, measure, test), test)
+        """`statistics.Crossed` of a row's mean; on the small test (mean, low, high).
+
+        Of a row of one clinic (mean, nan, nan): one training tells nothing of others.
+        """
+        by_run = self.scores(row, measure, test)
+        if len({clinic for clinic, _ in by_run}) == 1:
+            return float(np.nanmean(list(by_run.values()))), np.nan, np.nan
+        return self._summary(by_run, test)
 
     def compare(self, row, other, measure="dice", test="large"):
         """The same of the paired differences row - other, on the clinics that both rows have.

@@ -127,7 +127,8 @@ class Profile:
     folds: None for a run on all training lesions, or the number of folds. seeds: of the rows in
     TABLES; extra_seeds: of the others. clinics: each run is done on so many. patients: of
     simulated sets, None for all. slices_of_a_lesion: scored at most, None for all. dice_over: what
-    the Dice loss is taken over, see `losses.dice_loss`.
+    the Dice loss is taken over, see `losses.dice_loss`. checkpoint_every: steps between two
+    checkpoints.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Profile:
     epochs: int | None = None
     slices_of_a_lesion: int | None = 2
     dice_over: str = "slice"
+    checkpoint_every: int = 500  # some minutes on a T4, longer than a laptop's run
 
     @property
     def width(self):
@@ -173,6 +175,8 @@ PROFILES = {
         _NIGHT,
         # Before it, what the paper leaves open is chosen, with as many steps as a real clinic has.
         replace(_NIGHT, name="choice", epochs=20),
+        # The paper's network itself on two cores, 5 to 6 s a step: some ten core hours.
+        replace(_NIGHT, name="full", slim=False, pretrain_steps=1_600, checkpoint_every=25),
         # One T4: some minutes a row, as the chapter on training projects; not measured.
         Profile("colab", False, 64, 8_000, 3_250, 11_250, None, 1, 1),
         # The paper's: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
@@ -221,13 +225,11 @@ class Run:
             for key, value in row["options"].items()
         }
         profile = asdict(self.profile)
+        # What says how many runs there are, or how often one is saved, decides nothing of it.
         for unused in (
-            "folds",
-            "seeds",
-            "extra_seeds",
-            "scratch_steps",
-            "clinics",
-        ):  # of many runs
+            *("folds", "seeds", "extra_seeds", "scratch_steps", "clinics"),
+            "checkpoint_every",
+        ):
             del profile[unused]
         if self.profile.epochs is None:
             profile["steps"] = self.steps(0)
@@ -256,12 +258,16 @@ def _drop_defaults(values, kind, names):
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the evidence: rows of one profile, on each of its clinics, with so many seeds."""
+    """A part of the evidence: rows of one profile, on its clinics, with so many seeds.
+
+    clinics: how many of the profile's; None for all.
+    """
 
     data: str
     rows: tuple
     seeds: int
     profile: str = "night"
+    clinics: int | None = None
 
 
 _READINGS = tuple(name for name in ROWS if "(Dice by" in name)
@@ -275,6 +281,7 @@ STAGES = {
     ),
     "1": Stage("real", _TABLES_1_AND_3, 3),
     "2": Stage("real", (*TABLES[2][1:], "unet, pre-trained", "resunet, pre-trained"), 1),
+    "3": Stage("real", ("transfer",), 1, profile="full", clinics=1),
     "4": Stage(
         "real",
         (
@@ -298,7 +305,7 @@ def runs_of_stage(name):
     return [
         Run(stage.data, profile, ROWS[row], None, seed, clinic)
         for seed in range(stage.seeds)
-        for clinic in range(1, profile.clinics + 1)
+        for clinic in range(1, (stage.clinics or profile.clinics) + 1)
         for row in stage.rows
     ]
 

@@ -34,7 +34,6 @@ LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
 INTERVENED = ("proposed", "transfer", "backbone+combination")  # rows asked what if
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 DIGITS = 4
-EVERY = 500  # steps between two checkpoints: some minutes on a T4, longer than a laptop's run
 
 
 def execute(run, data, work, progress=True):
@@ -116,7 +115,7 @@ def checkpoint_of(run, data, work):
     path = Path(work) / f"{run.data}-{run.profile.name}" / f"{run.name}.checkpoint.safetensors"
     # A result names one commit: what one code began, another does not end.
     told = {**run.configuration, "checksums": data.checksums, "code": code_sha256()}
-    return Checkpoint(path, told, EVERY)
+    return Checkpoint(path, told, run.profile.checkpoint_every)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -167,7 +166,7 @@ def pretrain(run, data, work, progress=True):
     model = variants.build_plain(row, profile).to(device(), memory_format=torch.channels_last)
     slices = on_device(data.pretrain)
     told = {"weights": path.name, "code": code_sha256()}
-    checkpoint = Checkpoint(f"{path}.checkpoint", told, EVERY)
+    checkpoint = Checkpoint(f"{path}.checkpoint", told, profile.checkpoint_every)
     fit(
         model,
         Batches(*slices, size=profile.batch, seed=run.seed),
