@@ -42,22 +42,22 @@ EMPTY_POLICIES = ("undefined", "perfect", "penalise", "skip")
 
 
 def precision(pred, truth):
-    """TP / (TP + FP), Eq. (8): the share of what is marked that is right; nan if nothing is."""
+    """The share of what is marked that is right, the paper's Eq. (8); nan if nothing is marked."""
     return _overlap("precision", pred, truth)
 
 
 def sensitivity(pred, truth):
-    """TP / (TP + FN), Eq. (9): the share of the truth that is marked; nan if there is none."""
+    """The share of the truth that is marked, the paper's Eq. (9); nan if there is none."""
     return _overlap("sensitivity", pred, truth)
 
 
 def dice(pred, truth):
-    """2 TP / (2 TP + FP + FN), Eq. (10); nan where both masks are empty."""
+    """2 TP / (2 TP + FP + FN), the paper's Eq. (10); nan where both masks are empty."""
     return _overlap("dice", pred, truth)
 
 
 def iou(pred, truth):
-    """TP / (TP + FP + FN), Eq. (11), intersection over union; nan where both masks are empty."""
+    """TP / (TP + FP + FN), the paper's Eq. (11); nan where both masks are empty."""
     return _overlap("iou", pred, truth)
 
 
@@ -89,7 +89,7 @@ def _overlaps(both, pred, truth):
 
 
 def hausdorff_distance(pred, truth, spacing=(1.0, 1.0)):
-    """The largest distance from a contour pixel of one mask to the contour of the other, Eq. (12).
+    """The paper's Eq. (12): the largest distance from a contour pixel of one mask to the other's.
 
     spacing: (row_mm, column_mm), or one such pair a slice, (N, 2); as it is, distances are in
     pixels. In mm; nan where a mask is empty.
@@ -100,7 +100,7 @@ def hausdorff_distance(pred, truth, spacing=(1.0, 1.0)):
 
 
 def assd(pred, truth, spacing=(1.0, 1.0)):
-    """The mean distance from the contour pixels of both masks to the other contour, Eq. (13).
+    """The paper's Eq. (13): the mean distance from each contour pixel to the other mask's contour.
 
     One mean over all of them, so a longer contour weighs more. spacing and nan: as in
     `hausdorff_distance`.

@@ -118,9 +118,8 @@ class _Blur:
     def of_one(self, field):
         """The field 1 blurred, which is smaller near the border: (H, W)."""
         height, width = field.shape[-2:]
-        return self.from_left(field.new_ones(height, 1)) * self.from_right(
-            field.new_ones(1, width)
-        )
+        column, row = field.new_ones(height, 1), field.new_ones(1, width)
+        return self.from_left(column) * self.from_right(row)
 
 
 def _reach(sigma, field, radius):
@@ -138,7 +137,7 @@ def _reach(sigma, field, radius):
 
 
 def std_energy(x, u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, radius=None):
-    """The energy E(x) of Eq. (4), one number a sample; Eq. (2) with lambda2 = 0.
+    """The energy E(x) of the paper's Eq. (4), one number a sample; its Eq. (2) with lambda2 = 0.
 
     x, u: (H, W), (N, H, W) or (N, 1, H, W), the same shape, x in [0, 1]; a plain sum over the
     pixels, with 0 ln 0 = 0. c: a number in [0, 1] or one per sample. Returns a 0-d tensor for an
@@ -173,7 +172,7 @@ def soft_threshold_dynamics(
     radius=None,
     gradient="unrolled",
 ):
-    """x after `iterations` steps of Eq. (5), derived form: a regularised sigmoid of u.
+    """x after `iterations` steps of the paper's Eq. (5), derived form: a regularised sigmoid of u.
 
     u: logits, (H, W), (N, H, W) or (N, 1, H, W), float32 or float64. Three dimensions are always
     a batch of N images, each blurred by itself: not classes (C, H, W), not a volume (D, H, W).
@@ -229,7 +228,7 @@ def iterates(
 def printed_iteration(
     u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, iterations=10, radius=None
 ):
-    """Eq. (5) as arXiv v1 prints it, with x_t where the derivation has u.
+    """The paper's Eq. (5) as arXiv v1 prints it, with x_t where the derivation has u.
 
     It forgets its input: for lambda1 = epsilon = 1 it contracts by 3/4 a step to one fixed point
     that does not depend on u. Arguments and result: `soft_threshold_dynamics`.
@@ -349,7 +348,7 @@ def _dot(a, b):
 
 
 class STDSigmoid(nn.Module):
-    """The sigmoid at the end of a segmentation network, regularised: Eq. (5), derived form.
+    """The sigmoid at the end of a segmentation network, regularised: the paper's Eq. (5), derived.
 
     sigma (pixels), lambda1, lambda2, epsilon: initial values. Those named by a `learn_` flag are
     parameters kept positive by a softplus (sigma at least 0.3 pixels: below, a pixel grid gives
