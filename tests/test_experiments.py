@@ -132,7 +132,7 @@ def test_unknown_names_are_refused_with_the_names_there_are():
 @pytest.mark.parametrize("stage", grid.STAGES)
 def test_a_stage_crosses_its_rows_with_clinics_and_seeds(stage):
     runs, wanted = grid.runs_of_stage(stage), grid.STAGES[stage]
-    clinics = grid.PROFILES[wanted.profile].clinics
+    clinics = wanted.clinics or grid.PROFILES[wanted.profile].clinics
     assert (
         len({one.name for one in runs}) == len(runs) == len(wanted.rows) * clinics * wanted.seeds
     )
@@ -502,6 +502,55 @@ def test_each_parameter_learns_at_the_rate_that_its_row_says():
             variants.build(fixed.row, TINY),
             replace(fixed, row=replace(fixed.row, rates=(("std.raw_sigma", 1e-2),))),
         )
+
+
+def augmented(data, **amounts):
+    batches = variants.Augmented(run.Batches(*run.on_device(data.clinic), size=6, seed=0), 0)
+    for name in ("DEGREES", "SCALE", "PIXELS", "CONTRAST", "BRIGHTNESS"):
+        setattr(batches, name, amounts.get(name, 0))
+    return batches
+
+
+def test_an_augmented_mask_moves_with_its_image_and_the_rest_stays(data):
+    plain = next(run.Batches(*run.on_device(data.clinic), size=6, seed=0))
+    still = next(augmented(data))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(plain, still, strict=True))
+    moving = {"DEGREES": 15, "SCALE": 0.1, "PIXELS": 4}
+    clinic = copy.copy(data)
+    clinic.clinic = copy.copy(data.clinic)
+    clinic.clinic.images = data.clinic.masks  # an image that is its own mask
+    images, masks, _ = next(augmented(clinic, **moving))
+    assert torch.equal((images >= 0.5).float(), masks)
+    assert not torch.equal(masks, plain[1]) and masks.any()
+    # A shift alone moves the middle of a disc by at most so many pixels.
+    shifted = next(augmented(data, PIXELS=4))[1]
+    for one, other in zip(plain[1][:, 0], shifted[:, 0], strict=True):
+        if one.any():
+            middle = [mask.nonzero().float().mean(0) for mask in (one, other)]
+            assert (middle[0] - middle[1]).abs().max() <= 4.5
+    bright = next(augmented(data, CONTRAST=0.2, BRIGHTNESS=0.1))
+    assert torch.equal(bright[1], plain[1]) and 0 <= bright[0].min() and bright[0].max() <= 1
+    assert not torch.equal(bright[0], plain[0])
+
+
+def test_augmented_batches_go_on_where_they_were(data):
+    first = variants.Augmented(run.Batches(*run.on_device(data.clinic), size=6, seed=0), 0)
+    next(first), next(first)
+    second = variants.Augmented(run.Batches(*run.on_device(data.clinic), size=6, seed=0), 0)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(next(first), next(second), strict=True))
+
+
+def test_a_cosine_ends_at_nothing_and_another_schedule_is_refused():
+    adam = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 1e-3)
+    one = one_run("unet tuned (width 8, cosine)")
+    schedule_of = run._schedule(one, 10, adam)
+    for _ in range(10):
+        adam.step()
+        schedule_of.step()
+    assert adam.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="step or cosine"):
+        run._schedule(replace(one, row=replace(one.row, schedule="line")), 10, adam)
 
 
 @pytest.mark.parametrize("part, weights_move, statistics_move", [

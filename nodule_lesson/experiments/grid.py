@@ -27,7 +27,8 @@ class Row:
     own_rate: whether sigma and lambda2 have a learning rate of their own, the profile's. rates:
     learning rates of single parameters, (name, rate), which count before that. dice_over: what the
     Dice loss is taken over, None for the profile's reading. frozen_part: of the frozen blocks
-    "all", or their "weights" or batch-norm "statistics" alone.
+    "all", or their "weights" or batch-norm "statistics" alone. schedule: "step", the profile's
+    decay, or "cosine", down to 0. augmented: see `variants.Augmented`.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Row:
     rates: tuple = ()
     dice_over: str | None = None
     frozen_part: str = "all"
+    schedule: str = "step"
+    augmented: bool = False
 
 
 _FAST_STD = (("std.raw_sigma", 2e-2), ("std.raw_lambda2", 2e-2))
@@ -113,6 +116,18 @@ ROWS = {
         *(
             replace(_TRANSFER, name=f"freeze S9's {part}", frozen=("S9",), frozen_part=part)
             for part in ("weights", "statistics")
+        ),
+        # A reference from outside the paper: a U-Net that is tuned on left-out lesions.
+        *(
+            Row(
+                f"unet tuned (width {width}, {schedule}{', augmented' if augmented else ''})",
+                *("unet", {"width": width}),
+                schedule=schedule,
+                augmented=augmented,
+            )
+            for width in (8, 16)
+            for schedule in ("step", "cosine")
+            for augmented in (False, True)
         ),
     )
 }
@@ -237,7 +252,10 @@ class Run:
             del profile["steps"]
         # What came after the first results is left out where it changes nothing of them.
         row["rates"] = [list(pair) for pair in row["rates"]] or ()
-        _drop_defaults(row, Row, ("rates", "dice_over", "frozen_part"))
+        _drop_defaults(
+            *(row, Row),
+            ("rates", "dice_over", "frozen_part", "schedule", "augmented"),
+        )
         _drop_defaults(profile, Profile, ("epochs", "slices_of_a_lesion", "dice_over"))
         clinic = {"clinic": self.clinic} if self.profile.clinics > 1 else {}
         return {
@@ -292,6 +310,7 @@ STAGES = {
         ),
         1,
     ),
+    "tuning": Stage("real", tuple(name for name in ROWS if name.startswith("unet tuned")), 1),
     "5": Stage("simulated", _TABLES_1_AND_3, 1),
 }
 
@@ -316,7 +335,7 @@ def rows_of(table):
     Rows that only a stage of the night has are in none of these.
     """
     printed = list(dict.fromkeys(name for names in TABLES.values() for name in names))
-    staged = set(_READINGS) | (set(STAGES["4"].rows) - {"c = truth", "c shuffled"})
+    staged = {*_READINGS, *STAGES["4"].rows, *STAGES["tuning"].rows} - {"c = truth", "c shuffled"}
     extra = [name for name in ROWS if name not in printed and name not in staged]
     if table == "all":
         return printed + extra

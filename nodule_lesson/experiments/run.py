@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from scipy import optimize
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 import nodule_lesson
 from nodule_lesson.checkpoints import Checkpoint
@@ -265,19 +265,25 @@ def pretrained_by(run, data, work):
 
 def _groups(model, run):
     """The parameters that learn, as Adam takes them: by learning rate."""
-    rates = dict(run.row.rates)
-    own = "std." if run.row.own_rate else None
-    groups = {}
+    rates, profile, groups = dict(run.row.rates), run.profile, {}
     for name, value in model.named_parameters():
         if value.requires_grad:
-            of_std = own is not None and name.startswith(own)
-            default = run.profile.std_learning_rate if of_std else run.profile.learning_rate
+            of_std = run.row.own_rate and name.startswith("std.")
+            default = profile.std_learning_rate if of_std else profile.learning_rate
             groups.setdefault(rates.pop(name, default), []).append(value)
     if rates:
         raise ValueError(
             f"{run.row.name} has a rate for {', '.join(rates)}, which does not learn."
         )
     return [{"params": values, "lr": rate} for rate, values in groups.items()]
+
+
+def _schedule(run, steps, adam):
+    if run.row.schedule == "cosine":
+        return CosineAnnealingLR(adam, steps)
+    if run.row.schedule != "step":
+        raise ValueError(f"schedule must be step or cosine, found {run.row.schedule!r}.")
+    return StepLR(adam, max(steps // 10, 1), run.profile.decay)
 
 
 def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
@@ -292,14 +298,17 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
     trace, precision = Trace(std), best_precision(device())
     if profile.epochs is not None:
         trace.chosen = Chosen(model, left_out, steps)
+    batches = Batches(*on_device(clinic), size=profile.batch, seed=run.seed)
+    if run.row.augmented:
+        batches = variants.Augmented(batches, run.seed)
     losses = fit(
         model,
-        Telling(model, Batches(*on_device(clinic), size=profile.batch, seed=run.seed)),
+        Telling(model, batches),
         partial(multitask_loss, dice_over=run.dice_over),
         steps=steps,
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
-        schedule=lambda adam: StepLR(adam, max(steps // 10, 1), profile.decay),
+        schedule=partial(_schedule, run, steps),
         parameters=groups,
         watch=trace,
         precision=precision,

@@ -1,13 +1,16 @@
-"""Networks changed in one respect, for rows that the paper's tables lack."""
+"""Networks and batches changed in one respect, for rows that the paper's tables lack."""
+
+import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from nodule_lesson import build_model
 from nodule_lesson.experiments.grid import model_options
 from nodule_lesson.multitask import Output
 from nodule_lesson.std import STDSigmoid, _logits, _step
-from nodule_lesson.transfer import freeze
+from nodule_lesson.transfer import _still, freeze
 
 PRIORS = ("classifier", "truth", "shuffled", "attached")
 
@@ -35,7 +38,7 @@ def build_plain(row, profile):
     options = model_options(row, profile)
     if row.model == "proposed":
         options["regularisation"] = "none"
-    return build_model(row.model, profile.width, **options)
+    return build_model(row.model, options.pop("width", profile.width), **options)
 
 
 def freeze_part(model, blocks, part):
@@ -44,19 +47,65 @@ def freeze_part(model, blocks, part):
     part: "all", as `transfer.freeze`; "weights": batch norm goes on taking its statistics from the
     new data; "statistics": the weights go on learning. Raises ValueError for another part.
     """
-    if part not in ("all", "weights", "statistics"):
-        raise ValueError(f"part must be all, weights or statistics; found {part!r}.")
-    learning = {name: p.requires_grad for name, p in model.named_parameters()}
-    count = freeze(model, blocks)
+    if part == "all":
+        return freeze(model, blocks)
+    held = [getattr(model, name) for name in blocks]
     if part == "statistics":
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(learning[name])
+        for block in held:
+            block.eval()
+            block.register_forward_pre_hook(_still)
         return 0
-    if part == "weights":
-        for block in (getattr(model, name) for name in blocks):
-            block._forward_pre_hooks.clear()
-            block.train()
-    return count
+    if part != "weights":
+        raise ValueError(f"part must be all, weights or statistics; found {part!r}.")
+    for block in held:
+        block.requires_grad_(False)
+    return sum(p.numel() for block in held for p in block.parameters())
+
+
+class Augmented:
+    """Batches turned, scaled and shifted at random, in other contrast: images stay in [0, 1].
+
+    Each slice, and its mask with it, by up to 15 degrees, a tenth of its size and 4 pixels; then
+    its contrast by up to a fifth and its brightness by up to a tenth. Beyond the border the image
+    goes on as it ends there, and the mask is 0.
+    """
+
+    DEGREES, SCALE, PIXELS, CONTRAST, BRIGHTNESS = 15, 0.1, 4, 0.2, 0.1
+
+    def __init__(self, batches, seed):
+        self.batches, self.random = batches, torch.Generator().manual_seed(seed)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        images, masks, has_nodule = next(self.batches)
+        turn = math.radians(self.DEGREES) * self.drawn(images)
+        scale = 1 + self.SCALE * self.drawn(images)
+        # affine_grid counts from -1 to 1 over the side.
+        down, right = (2 * self.PIXELS / n * self.drawn(images) for n in images.shape[-2:])
+        rows = [scale * turn.cos(), -scale * turn.sin(), right]
+        rows += [scale * turn.sin(), scale * turn.cos(), down]
+        grid = F.affine_grid(
+            torch.stack(rows, 1).view(-1, 2, 3), images.shape, align_corners=False
+        )
+        images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        masks = F.grid_sample(masks, grid, align_corners=False)
+        contrast = 1 + self.CONTRAST * self.drawn(images)[:, None, None, None]
+        brightness = self.BRIGHTNESS * self.drawn(images)[:, None, None, None]
+        images = (0.5 + contrast * (images - 0.5) + brightness).clamp(0, 1)
+        return images, (masks >= 0.5).to(masks.dtype), has_nodule
+
+    def drawn(self, images):
+        """A number in [-1, 1] for each slice."""
+        return (2 * torch.rand(len(images), generator=self.random) - 1).to(images.device)
+
+    def state_dict(self):
+        return {"batches": self.batches.state_dict(), "random": self.random.get_state()}
+
+    def load_state_dict(self, state):
+        self.batches.load_state_dict(state["batches"])
+        self.random.set_state(state["random"])
 
 
 def tell_truth(model, has_nodule):
