@@ -1,4 +1,4 @@
-"""Real and simulated slices on one scale, and 64x64 crops of them: shared by two scripts here.
+"""Real and simulated slices on one scale, and crops of them: shared by the scripts here.
 
 Real slices come as 8-bit crops, each scaled from its own smallest to its largest value, Eq. (6);
 simulated ones are brought to the same scale over the same 128x128 before 64x64 are cut out.
@@ -39,6 +39,10 @@ class Slices:
 
     def __len__(self):
         return len(self.images)
+
+    def __add__(self, other):
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Slices(*(np.concatenate(pair) for pair in pairs))
 
 
 def load_real(folder, name="lidc_pretrain"):
@@ -94,8 +98,14 @@ def simulator_sha256():
 # --- crops --------------------------------------------------------------------------------------
 
 
-def places(slices):
-    """Where to cut: (row, top, left) of centred crops with a nodule, and of crops without one."""
+def places(slices, side=SIZE):
+    """Where to cut: (row, top, left) of centred crops with a nodule, and of crops without one.
+
+    side: 64, or 128 for whole slices. Of real slices none is empty as a whole.
+    """
+    if side == 2 * SIZE:
+        whole = (slices.masks.any((1, 2)), ~slices.touched.any((1, 2)))
+        return tuple(np.flatnonzero(rows)[:, None] * (1, 0, 0) for rows in whole)
     centre = (slice(None), slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
     positive = [(row, MARGIN, MARGIN) for row in np.flatnonzero(slices.masks[centre].any((1, 2)))]
     negative = []
@@ -108,11 +118,11 @@ def places(slices):
     return np.array(positive).reshape(-1, 3), np.array(negative).reshape(-1, 3)
 
 
-def cut(slices, where):
-    """images (N, 1, 64, 64) in [0, 1], masks (N, 1, 64, 64): float32 tensors."""
+def cut(slices, where, side=SIZE):
+    """images (N, 1, side, side) in [0, 1], masks of the same shape: float32 tensors."""
 
     def stack(arrays):
-        crops = [arrays[r, top : top + SIZE, left : left + SIZE] for r, top, left in where]
+        crops = [arrays[r, top : top + side, left : left + side] for r, top, left in where]
         return torch.from_numpy(np.stack(crops)[:, None].astype(np.float32))
 
     return stack(slices.images) / 255, stack(slices.masks)

@@ -63,10 +63,13 @@ AGREEMENTS = ("dice_with_consensus", "mutual_dice")
 # --- batches -------------------------------------------------------------------------------------
 
 
-def batches(slices, seed, positives=POSITIVES, negatives=NEGATIVES):
-    """Endless training batches, crops with a nodule first: moved, flipped, turned."""
+def batches(slices, seed, positives=POSITIVES, negatives=NEGATIVES, side=SIZE):
+    """Endless training batches, crops with a nodule first: moved, flipped, turned.
+
+    side: 64, or 128 for whole slices, which cannot be moved.
+    """
     random = np.random.default_rng(seed)
-    positive, negative = places(slices)
+    positive, negative = places(slices, side)
     draws = zip(
         shuffled(len(positive), positives, random),
         shuffled(len(negative), negatives, random),
@@ -74,8 +77,9 @@ def batches(slices, seed, positives=POSITIVES, negatives=NEGATIVES):
     )
     for with_nodule, without in draws:
         where = np.concatenate([positive[with_nodule], negative[without]])
-        where[:positives, 1:] += random.integers(-JITTER, JITTER + 1, (positives, 2))
-        images, masks = cut(slices, where)
+        if side == SIZE:
+            where[:positives, 1:] += random.integers(-JITTER, JITTER + 1, (positives, 2))
+        images, masks = cut(slices, where, side)
         for axis in (2, 3):
             if random.random() < 0.5:
                 images, masks = images.flip(axis), masks.flip(axis)

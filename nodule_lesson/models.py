@@ -171,11 +171,12 @@ def load_pretrained(name="slim"):
     """A slim `DetectionGuidedNet` that has been trained, in evaluation mode, on the CPU.
 
     "slim" and "slim-real" were trained on simulated slices, and on real ones of LIDC-IDRI;
-    "slim-plain" and "slim-real-plain" are their twins with a plain sigmoid. They know 64x64 crops,
-    cut from 128x128 after Eq. (6), and are much worse on other sizes. `model_card(name)` says how
-    they were made and what they reach. For teaching, not for clinical use. Raises ValueError for
-    an unknown name, and for weights that are not those of the card; the model raises it for an
-    image that does not lie in [0, 1], such as one in Hounsfield units.
+    "slim-plain" and "slim-real-plain" are their twins with a plain sigmoid. They know slices of
+    128x128, scaled by the paper's Eq. (6), and 64x64 cut from these; other sizes are worse.
+    `model_card(name)` says how they were made and what they reach at both. For teaching, not for
+    clinical use. Raises ValueError for an unknown name, and for weights that are not those of the
+    card; the model raises it for an image that does not lie in [0, 1], such as one in Hounsfield
+    units.
     """
     card = model_card(name)
     path = _WEIGHTS / f"{name}.safetensors"
