@@ -79,7 +79,7 @@ results: book ## run again what wrote book/results (7 hours, quiet machine; real
 	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2 --data build/real
 	$(python) benchmarks/classics.py --data simulated build/real \
 		--out book/results/experiments/classics.json
-	$(python) -c "from nodule_lesson.widgets.eleven_lesions import pack; pack()"
+	$(python) -c "from nodule_lesson.chapters.reading_the_tables.live import pack; pack()"
 
 clean: ## remove what was built (the virtual environment stays: rm -r .venv)
 	rm -rf _build build nodule_lesson.egg-info .pytest_cache .ruff_cache .hypothesis

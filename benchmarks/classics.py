@@ -16,10 +16,10 @@ import torch
 from provenance import provenance, sha256
 from tqdm import tqdm
 
-from nodule_lesson import classics
+from nodule_lesson.evaluation import classics
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments.results import write
-from nodule_lesson.experiments.run import lesion_scores, lesion_table
+from nodule_lesson.experiments.runner import lesion_scores, lesion_table
 
 SIDE = 64  # of the laptop profile
 

@@ -21,9 +21,9 @@ import numpy as np
 from provenance import provenance
 from simulated_to_real import write
 
+from nodule_lesson.evaluation.statistics import crossed
 from nodule_lesson.experiments import evidence, results
 from nodule_lesson.experiments.grid import PROFILES, STAGES
-from nodule_lesson.statistics import crossed
 
 CLINICS, SEEDS = PROFILES["night"].clinics, STAGES["1"].seeds
 OF_RUN = np.repeat(np.arange(CLINICS), SEEDS)  # the clinic of each run

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import nodule_lesson
-from nodule_lesson import phantom
+from nodule_lesson.data import phantom
 
 SIZE, MARGIN = 64, 32  # a crop's side, and where a centred one begins
 

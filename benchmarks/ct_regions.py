@@ -18,8 +18,8 @@ import numpy as np
 import SimpleITK as sitk
 from provenance import provenance
 
-from nodule_lesson.ct import Scan
-from nodule_lesson.extraction import extract_scan
+from nodule_lesson.data.ct import Scan
+from nodule_lesson.data.extraction import extract_scan
 
 SHAPE, REGION, SEED = (300, 512, 512), (12, 128, 128), 0
 NODULES = [(60, 150, 150), (120, 300, 380), (180, 200, 350), (240, 380, 130)]

@@ -17,8 +17,8 @@ import numpy as np
 from provenance import provenance, sha256
 from tqdm import tqdm
 
-from nodule_lesson import contours
-from nodule_lesson import luna16 as luna16_source
+from nodule_lesson.data import contours
+from nodule_lesson.data.sources import luna16 as luna16_source
 
 ROOT = Path(__file__).resolve().parents[1]
 TYPES = ("ggo", "calcific", "cavitary", "")

@@ -1,4 +1,4 @@
-"""HD and ASSD of many masks: `nodule_lesson.metrics`, MONAI, a k-d tree, a distance transform.
+"""HD and ASSD of many masks: `nodule_lesson.evaluation.measures`, MONAI, a k-d tree, a distance transform.
 
 Milliseconds of CPU time for a pair of 128 x 128 masks, both distances, one thread. MONAI's two
 metrics are called as its documentation shows, one after the other, and so are ours; `summarise`
@@ -22,7 +22,7 @@ from provenance import provenance, seconds, sha256
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.spatial import KDTree
 
-from nodule_lesson import metrics
+from nodule_lesson.evaluation import measures as metrics
 
 SIZE, SEED = 128, 0
 SPACINGS = {"square pixels": (0.7, 0.7), "oblong pixels": (0.7, 0.6)}

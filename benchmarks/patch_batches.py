@@ -21,7 +21,7 @@ import torch
 from provenance import provenance
 from torch.utils.data import DataLoader, RandomSampler
 
-from nodule_lesson.patches import COLUMNS, PatchSet
+from nodule_lesson.data.patches import COLUMNS, PatchSet
 
 SIZE, BATCH, SEED = 128, 10, 0
 SLICES = [1000, 10_000, 100_000]

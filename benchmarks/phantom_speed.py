@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from nodule_lesson.phantom import DOMAINS, simulate_scan
+from nodule_lesson.data.phantom import DOMAINS, simulate_scan
 
 
 def main():

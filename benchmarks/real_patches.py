@@ -24,7 +24,7 @@ from crops import MARGIN, SIZE, cut, load_real, places
 from provenance import sha256
 from std_on_real_slices import SOURCES
 
-from nodule_lesson.patches import PatchSet
+from nodule_lesson.data.patches import PatchSet
 
 THICK_MM = 2.0  # slices from here on are the clinics' domain
 CLINICS = ("clinic", "clinic-2", "clinic-3")

@@ -27,8 +27,8 @@ from simulated_to_real import SOURCES, unit, write
 from torch import nn
 from torch.nn import functional as F
 
-from nodule_lesson import phantom
-from nodule_lesson.training import fit, shuffled
+from nodule_lesson.data import phantom
+from nodule_lesson.training.fit import fit, shuffled
 
 SEED, PERCENTILES, KINDS = 0, (5, 25, 50, 75, 95), ("real", "simulated")
 # Measured on real LIDC-IDRI patches in HU (percentiles 5, 25, 50, 75, 95; None where not known).

@@ -46,8 +46,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from nodule_lesson.losses import dice_loss
-from nodule_lesson.training import fit, shuffled
+from nodule_lesson.training.fit import fit, shuffled
+from nodule_lesson.training.losses import dice_loss
 
 LIFTED = 0.3  # a lung this bright was scaled beside something much darker than air
 JITTER = 4  # pixels: the random move of a training crop

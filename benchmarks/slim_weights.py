@@ -16,7 +16,7 @@ the real networks are real and simulated slices with a nodule, and simulated one
 Scored, at both sizes: simulated patients that no training saw; real patients that no training
 saw; and the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
 
-Writes nodule_lesson/weights/NAME.safetensors and NAME.json, the model card, and the crops of the
+Writes nodule_lesson/networks/weights/NAME.safetensors and NAME.json, the model card, and the crops of the
 live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in --data or in the
 folder NODULE_REAL_DATA. Takes about 80 minutes of one core.
 
@@ -39,10 +39,10 @@ from std_on_real_slices import SOURCES
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import nodule_lesson
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet
-from nodule_lesson.training import fit
-from nodule_lesson.widgets.slim_network import pack
+from nodule_lesson.chapters.multitask_model.live import pack
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.training.fit import fit
+from nodule_lesson.training.losses import multitask_loss
 
 WEIGHTS = Path(nodule_lesson.__file__).parent / "weights"
 SEED = 0
@@ -197,7 +197,7 @@ def main(arguments=None):
         if kind == "simulated":
             slices = {64: simulated, 128: simulated}
             data = {
-                "source": "Simulated scans of nodule_lesson.phantom, domain luna_like.",
+                "source": "Simulated scans of nodule_lesson.data.phantom, domain luna_like.",
                 "licence": "CC BY 4.0; shapes derived from LIDC-IDRI, CC BY 3.0",
                 "simulator_sha256": simulator_sha256(),
             }

@@ -20,9 +20,9 @@ from simulated_to_real import write
 from torch import nn
 
 from nodule_lesson import build_model
-from nodule_lesson.blocks import DepthwiseConv
 from nodule_lesson.experiments.grid import PROFILES, ROWS, model_options
-from nodule_lesson.losses import multitask_loss
+from nodule_lesson.networks.blocks import DepthwiseConv
+from nodule_lesson.training.losses import multitask_loss
 
 BATCH, SIDE, WARM = 10, 64, 2
 NETWORKS = ("unet", "resunet", "backbone", "proposed")

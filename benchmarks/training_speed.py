@@ -23,9 +23,9 @@ from provenance import provenance, seconds
 from simulated_to_real import write
 from torch.utils.data import DataLoader, Dataset
 
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet
-from nodule_lesson.training import READ_EVERY, Batches, best_device, best_precision, fit
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.training.fit import READ_EVERY, Batches, best_device, best_precision, fit
+from nodule_lesson.training.losses import multitask_loss
 
 BATCH, SLICES, WARM = 10, 500, READ_EVERY  # the first steps of a loop allocate: not timed
 PLAIN = "a plain loop"

@@ -14,7 +14,8 @@ import os
 import sys
 from pathlib import Path
 
-from nodule_lesson import contours, fetch, idc
+from nodule_lesson.data import contours
+from nodule_lesson.data.sources import fetch, idc
 
 # Another address for tests and mirrors.
 BUCKET = os.environ.get("NODULE_LESSON_IDC", idc.BUCKET)
@@ -47,7 +48,7 @@ def main(arguments=None):
         contours.open_lidc(chosen.database).close()  # missing, it is missed before the download
     failed = idc.download(series, chosen.out, bucket=BUCKET)
     if len(failed) < len(series) and not chosen.only_dicom:
-        from nodule_lesson import extraction  # SimpleITK, needed only now
+        from nodule_lesson.data import extraction  # SimpleITK, needed only now
 
         patch_set = extraction.extract(
             chosen.out / "dicom",

@@ -18,7 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nodule_lesson import fetch, lidc_slices
+from nodule_lesson.data.sources import fetch, lidc_slices
 
 
 def main(arguments=None):

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 
-from nodule_lesson import fetch, luna16
+from nodule_lesson.data.sources import fetch, luna16
 
 # Another address for tests and mirrors.
 ZENODO = os.environ.get("NODULE_LESSON_ZENODO", luna16.ZENODO)

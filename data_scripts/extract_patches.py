@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from nodule_lesson import extraction, fetch
+from nodule_lesson.data import extraction
+from nodule_lesson.data.sources import fetch
 
 LUNA16_SCANS = 888
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nodule_lesson import fetch
-from nodule_lesson.demo import pack_demo
-from nodule_lesson.patches import PatchSet
-from nodule_lesson.phantom import simulate_patches
-from nodule_lesson.phantom.folder import CITATION
+from nodule_lesson.data.demo import pack_demo
+from nodule_lesson.data.patches import PatchSet
+from nodule_lesson.data.phantom import simulate_patches
+from nodule_lesson.data.phantom.folder import CITATION
+from nodule_lesson.data.sources import fetch
 
 SLICES = {"luna_like": 144, "clinic_like": 72}
 DRAWN = {"luna_like": 1800, "clinic_like": 814}
@@ -36,7 +36,7 @@ def main():
                 Path(scratch) / domain,
                 *(images[kept], masks[kept], {k: v[kept] for k, v in slices.items()}),
                 readers=readers[kept],
-                source="simulated by nodule_lesson.phantom",
+                source="simulated by nodule_lesson.data.phantom",
                 licence="CC BY 4.0",
                 citation=CITATION,
                 parameters=parameters,

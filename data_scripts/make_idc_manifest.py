@@ -16,7 +16,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from nodule_lesson import fetch, idc
+from nodule_lesson.data.sources import fetch, idc
 
 PARQUET = "idc_index_data/idc_index.parquet"
 WANTED = {

@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from nodule_lesson import fetch
-from nodule_lesson.phantom import DOMAINS, write_scans
+from nodule_lesson.data.phantom import DOMAINS, write_scans
+from nodule_lesson.data.sources import fetch
 
 
 def main():

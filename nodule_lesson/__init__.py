@@ -10,7 +10,7 @@ _OF_MODELS = ("build_model", "load_pretrained", "model_card", "summary")
 def __getattr__(name):
     # When it is asked for, so that importing the package does not load all of PyTorch.
     if name in _OF_MODELS:
-        from nodule_lesson import models
+        from nodule_lesson.networks import registry as models
 
         return getattr(models, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
 from nodule_lesson import plots
-from nodule_lesson.architecture import COMBINATIONS, draw_architecture, trace
-from nodule_lesson.multitask import SLIM, STAGES, DetectionGuidedNet
+from nodule_lesson.networks.detection_guided import SLIM, STAGES, DetectionGuidedNet
+from nodule_lesson.networks.drawing import COMBINATIONS, draw_architecture, trace
 
 KINDS = {
     "as the paper": {},

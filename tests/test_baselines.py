@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nodule_lesson.baselines import (
+from nodule_lesson.networks.baselines import (
     AttentionStage,
     DeepLabV3Plus,
     PooledASPP,
@@ -19,8 +19,8 @@ from nodule_lesson.baselines import (
     UNet,
     UpStage,
 )
-from nodule_lesson.blocks import ResidualUnit
-from nodule_lesson.multitask import DetectionGuidedNet
+from nodule_lesson.networks.blocks import ResidualUnit
+from nodule_lesson.networks.detection_guided import DetectionGuidedNet
 
 NETWORKS = (UNet, ResUNet, ResUNetPlusPlus, DeepLabV3Plus)
 every_network = pytest.mark.parametrize("network", NETWORKS)

@@ -1,4 +1,4 @@
-"""nodule_lesson.blocks against explicit loops, dense kernels, formulas and MONAI's ResNet-50."""
+"""nodule_lesson.networks.blocks against explicit loops, dense kernels, formulas and MONAI's ResNet-50."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.networks.nets import resnet50
 from torch.nn import functional as F
 
-from nodule_lesson.blocks import (
+from nodule_lesson.networks.blocks import (
     ASPP,
     CombinationBlock,
     Concatenation,

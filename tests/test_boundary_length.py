@@ -8,7 +8,7 @@ import torch
 from scipy import integrate
 
 from nodule_lesson import std
-from nodule_lesson.widgets.boundary_length import SHAPES, compute, shape, true_length
+from nodule_lesson.chapters.boundary_length.live import SHAPES, compute, shape, true_length
 
 ROOT = math.sqrt(2 * math.pi)
 

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim import lr_scheduler
 
-from nodule_lesson import checkpoints, training
-from nodule_lesson.checkpoints import Checkpoint
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet
-from nodule_lesson.training import Batches, fit
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.training import checkpoints
+from nodule_lesson.training import fit as training
+from nodule_lesson.training.checkpoints import Checkpoint
+from nodule_lesson.training.fit import Batches, fit
+from nodule_lesson.training.losses import multitask_loss
 
 STEPS = 24
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nodule_lesson.checks import boundary_length as checks
+from nodule_lesson.chapters.boundary_length import exercises as checks
 
 CHAPTER = Path(__file__).resolve().parents[1] / "book" / "boundary_length.md"
 ROOT = np.sqrt(2 * np.pi)

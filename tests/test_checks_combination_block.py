@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nodule_lesson.blocks import CombinationBlock
-from nodule_lesson.checks import combination_block as checks
+from nodule_lesson.chapters.combination_block import exercises as checks
+from nodule_lesson.networks.blocks import CombinationBlock
 
 
 def counted(S, C):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from nodule_lesson.blocks import DepthwiseSeparableConv, conv3x3
-from nodule_lesson.checks import convolutions as checks
+from nodule_lesson.chapters.convolutions import exercises as checks
+from nodule_lesson.networks.blocks import DepthwiseSeparableConv, conv3x3
 
 # Written out one by one, as a reader would write them: the checker's own code is not used.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from nodule_lesson.checks import detection_prior as checks
+from nodule_lesson.chapters.detection_prior import exercises as checks
 
 
 def sig(z):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.polynomial import Polynomial
 
-from nodule_lesson.checks import lung_nodules_in_ct as checks
-from nodule_lesson.patches import normalise
+from nodule_lesson.chapters.lung_nodules_in_ct import exercises as checks
+from nodule_lesson.data.patches import normalise
 
 # Written out one by one, as a reader would write them: the checker's own code is not used.
 HOUNSFIELDS = {

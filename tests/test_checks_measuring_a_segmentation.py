@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.spatial import KDTree
 
-from nodule_lesson import metrics
-from nodule_lesson.checks import measuring_a_segmentation as checks
+from nodule_lesson.chapters.measuring_a_segmentation import exercises as checks
+from nodule_lesson.evaluation import measures as metrics
 
 # Written out as a reader would write them: the checkers' own code is not used.
 

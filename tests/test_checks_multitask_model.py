@@ -8,10 +8,10 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from nodule_lesson.blocks import ResidualUnit
-from nodule_lesson.checks import multitask_model as checks
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet, Output
+from nodule_lesson.chapters.multitask_model import exercises as checks
+from nodule_lesson.networks.blocks import ResidualUnit
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet, Output
+from nodule_lesson.training.losses import multitask_loss
 
 
 # Written out as a reader would write them: the checkers' own code is not used.

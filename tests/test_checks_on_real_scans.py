@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nodule_lesson import contours, idc
-from nodule_lesson.checks import on_real_scans as checks
+from nodule_lesson.chapters.on_real_scans import exercises as checks
+from nodule_lesson.data import contours
+from nodule_lesson.data.sources import idc
 
 COUNTS = Path(__file__).parents[1] / "book" / "results" / "lidc_counts.json"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nodule_lesson.checks import reading_the_tables as checks
-from nodule_lesson.claims import misses_and_contours
-from nodule_lesson.statistics import detectable
+from nodule_lesson.chapters.reading_the_tables import exercises as checks
+from nodule_lesson.evaluation.statistics import detectable
+from nodule_lesson.experiments.claims import misses_and_contours
 
 # Written out as a reader would write them: the checkers' own code is not used.
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from nodule_lesson import std
-from nodule_lesson.checks import sigmoid as checks
-from nodule_lesson.widgets.sigmoid_energy import compute, sigmoid_energy
+from nodule_lesson.chapters.sigmoid import exercises as checks
+from nodule_lesson.chapters.sigmoid.live import compute, sigmoid_energy
 
 WIDGETS = Path(std.__file__).parent / "widgets"
 

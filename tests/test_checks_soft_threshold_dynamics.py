@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nodule_lesson.checks import soft_threshold_dynamics as checks
+from nodule_lesson.chapters.soft_threshold_dynamics import exercises as checks
 
 
 def sigmoid(z):

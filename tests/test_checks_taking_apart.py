@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nodule_lesson.checks import taking_apart as checks
+from nodule_lesson.chapters.taking_apart import exercises as checks
 
 # Written out as a reader would write them: the checkers' own code is not used.
 

@@ -7,8 +7,8 @@ from scipy.optimize import approx_fprime
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
-from nodule_lesson.checks import training_the_model as checks
-from nodule_lesson.losses import dice_loss
+from nodule_lesson.chapters.training_the_model import exercises as checks
+from nodule_lesson.training.losses import dice_loss
 
 # Written out as a reader would write them: the checkers' own code is not used.
 

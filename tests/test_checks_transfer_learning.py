@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from nodule_lesson.checks import transfer_learning as checks
+from nodule_lesson.chapters.transfer_learning import exercises as checks
 
 # Written out as a reader would write them: the checkers' own code is not used.
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nodule_lesson import claims, paper, statistics
-from nodule_lesson.claims import (
+from nodule_lesson.evaluation import statistics
+from nodule_lesson.experiments import claims, paper
+from nodule_lesson.experiments.claims import (
     BY_PATIENTS,
     CONTRADICTED,
     FIRM,

@@ -6,11 +6,11 @@ from scipy.special import expit
 from skimage import segmentation
 from skimage.measure import label as parts_of
 
-from nodule_lesson import classics
-from nodule_lesson.demo import open_demo
-from nodule_lesson.patches import normalise
-from nodule_lesson.widgets.ct_window import TYPES
-from nodule_lesson.widgets.threshold import crop as example
+from nodule_lesson.chapters.lung_nodules_in_ct.live import TYPES
+from nodule_lesson.chapters.on_real_scans.live import crop as example
+from nodule_lesson.data.demo import open_demo
+from nodule_lesson.data.patches import normalise
+from nodule_lesson.evaluation import classics
 
 METHODS = classics.METHODS.items()
 

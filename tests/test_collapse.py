@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_expit
 
-from nodule_lesson.widgets import live
+from nodule_lesson.live import figure as live
 
-figure = importlib.import_module("nodule_lesson.widgets.collapse")
+figure = importlib.import_module("nodule_lesson.chapters.training_the_model.live")
 
 
 def setting(**changes):

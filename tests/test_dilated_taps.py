@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-taps = importlib.import_module("nodule_lesson.widgets.dilated_taps")
+taps = importlib.import_module("nodule_lesson.chapters.convolutions.live")
 SCRIPT = Path(taps.__file__).with_suffix(".js")
 
 sides, rates = st.integers(1, 20), st.integers(1, 24)

@@ -18,8 +18,9 @@ from xml.sax.saxutils import escape
 import pytest
 from fault_server import FaultServer, always, cut, ignore_range, page, slow, status
 
-from nodule_lesson import contours, fetch, idc
-from nodule_lesson.fetch import files, transfer
+from nodule_lesson.data import contours
+from nodule_lesson.data.sources import fetch, idc
+from nodule_lesson.data.sources.fetch import files, transfer
 
 SCRIPTS = Path(__file__).parents[1] / "data_scripts"
 SCRIPT = SCRIPTS / "download_idc.py"
@@ -68,7 +69,7 @@ def extracted(monkeypatch):
 
     stand_in = types.SimpleNamespace(extract=extract)
     monkeypatch.setattr(contours, "open_lidc", lambda path: open(os.devnull, encoding="utf-8"))
-    monkeypatch.setitem(sys.modules, "nodule_lesson.extraction", stand_in)
+    monkeypatch.setitem(sys.modules, "nodule_lesson.data.extraction", stand_in)
     monkeypatch.setattr(sys.modules["nodule_lesson"], "extraction", stand_in, raising=False)
     return calls
 
@@ -279,7 +280,7 @@ def test_ctrl_c_and_the_same_command_again(bucket, tmp_path, extracted):
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import runpy\n"
-        "from nodule_lesson.fetch import transfer\n"
+        "from nodule_lesson.data.sources.fetch import transfer\n"
         "transfer.CHUNK = 1000\n"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
     )

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nodule_lesson import fetch, lidc_slices
-from nodule_lesson.patches import PatchSet
+from nodule_lesson.data.patches import PatchSet
+from nodule_lesson.data.sources import fetch, lidc_slices
 
 SCRIPT = Path(__file__).parents[1] / "data_scripts" / "download_lidc_slices.py"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from fault_server import FaultServer, always, cut, page, slow, status
 
-from nodule_lesson import fetch, luna16
-from nodule_lesson.fetch import files, transfer
+from nodule_lesson.data.sources import fetch, luna16
+from nodule_lesson.data.sources.fetch import files, transfer
 
 SCRIPT = Path(__file__).parents[1] / "data_scripts" / "download_luna16.py"
 ANNOTATIONS = b"seriesuid,coordX,coordY,coordZ,diameter_mm\r\n1.2.0,-12.5,3.25,-100,5.6\r\n"
@@ -253,7 +253,7 @@ def test_ctrl_c_and_the_same_command_again(zenodo, tmp_path):
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import runpy, sys\n"
         "from nodule_lesson import luna16\n"
-        "from nodule_lesson.fetch import transfer\n"
+        "from nodule_lesson.data.sources.fetch import transfer\n"
         f"luna16.MD5, transfer.CHUNK = {luna16.MD5!r}, 1024\n"
         f"sys.argv = ['download_luna16.py', '--out', {str(tmp_path)!r}]\n"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"

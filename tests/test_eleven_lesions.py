@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 
 from nodule_lesson import experiments, widgets
-from nodule_lesson.statistics import power
-from nodule_lesson.widgets import live
+from nodule_lesson.evaluation.statistics import power
+from nodule_lesson.live import figure as live
 
-eleven = importlib.import_module("nodule_lesson.widgets.eleven_lesions")
+eleven = importlib.import_module("nodule_lesson.chapters.reading_the_tables.live")
 NAMES = eleven.CONTROLS[0].options
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nodule_lesson.evaluation.statistics import crossed
 from nodule_lesson.experiments import evidence, grid, results
 from nodule_lesson.experiments.__main__ import show_stage
-from nodule_lesson.statistics import crossed
 
 CLINICS, PATIENTS = (1, 2, 3), np.repeat(np.arange(20), 2)
 

@@ -16,14 +16,15 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from nodule_lesson.data.patches import PatchSet
+from nodule_lesson.evaluation.measures import assd, hausdorff_distance
 from nodule_lesson.experiments import data as sets
-from nodule_lesson.experiments import grid, results, run, schedule, variants
+from nodule_lesson.experiments import grid, results, schedule, variants
+from nodule_lesson.experiments import runner as run
 from nodule_lesson.experiments.__main__ import main
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.metrics import assd, hausdorff_distance
-from nodule_lesson.patches import PatchSet
+from nodule_lesson.networks.freezing import freeze
 from nodule_lesson.std import printed_iteration, soft_threshold_dynamics
-from nodule_lesson.transfer import freeze
+from nodule_lesson.training.losses import multitask_loss
 
 TINY = replace(grid.PROFILES["demo"], pretrain_steps=3, steps=4, scratch_steps=4, batch=4)
 

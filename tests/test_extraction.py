@@ -21,10 +21,10 @@ import SimpleITK as sitk
 from test_contours import SCHEMA, ring, text
 from test_ct import write_dicom
 
-from nodule_lesson import extraction
-from nodule_lesson.ct import Scan
-from nodule_lesson.extraction import Nodule, crops, extract, find_scans
-from nodule_lesson.patches import PatchSet
+from nodule_lesson.data import extraction
+from nodule_lesson.data.ct import Scan
+from nodule_lesson.data.extraction import Nodule, crops, extract, find_scans
+from nodule_lesson.data.patches import PatchSet
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 32  # of the crops here

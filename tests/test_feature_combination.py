@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import convolve
 
-figure = importlib.import_module("nodule_lesson.widgets.feature_combination")
+figure = importlib.import_module("nodule_lesson.chapters.combination_block.live")
 
 WEIGHTS = ("a", "b", "w", "p", "q")
 START = {control.name: control.value for control in figure.CONTROLS}

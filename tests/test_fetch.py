@@ -1,4 +1,4 @@
-"""nodule_lesson.fetch against a server with faults (fault_server.py) and archives with malice."""
+"""nodule_lesson.data.sources.fetch against a server with faults (fault_server.py) and archives with malice."""
 
 import hashlib
 import json
@@ -28,8 +28,8 @@ from fault_server import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodule_lesson import fetch
-from nodule_lesson.fetch import files, transfer
+from nodule_lesson.data.sources import fetch
+from nodule_lesson.data.sources.fetch import files, transfer
 
 DATA = random.Random(0).randbytes(50_000)
 OTHER = random.Random(1).randbytes(50_000)
@@ -437,7 +437,7 @@ SCRIPT = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import sys\n"
     "from nodule_lesson import fetch\n"
-    "from nodule_lesson.fetch import transfer\n"
+    "from nodule_lesson.data.sources.fetch import transfer\n"
     "transfer.CHUNK = 1000\n"
     "sys.exit(fetch.one_line_errors(lambda: fetch.download(*sys.argv[1:]) and 0))\n"
 )

@@ -1,4 +1,4 @@
-"""nodule_lesson.fetch.unpack against good archives, cut ones, and archives with malice."""
+"""nodule_lesson.data.sources.fetch.unpack against good archives, cut ones, and archives with malice."""
 
 import io
 import stat
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodule_lesson import fetch
-from nodule_lesson.fetch import archives, files
+from nodule_lesson.data.sources import fetch
+from nodule_lesson.data.sources.fetch import archives, files
 
 GOOD = {"subset0/a.mhd": b"header", "subset0/a.raw": bytes(300_000), "empty.txt": b""}
 

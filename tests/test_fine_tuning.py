@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-figure = importlib.import_module("nodule_lesson.widgets.fine_tuning")
+figure = importlib.import_module("nodule_lesson.chapters.transfer_learning.live")
 SCRIPT = Path(figure.__file__).with_suffix(".js")
 BASE = {control.name: control.value for control in figure.CONTROLS}
 

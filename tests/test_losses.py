@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nodule_lesson.losses import dice_loss, multitask_loss
-from nodule_lesson.multitask import Output
+from nodule_lesson.networks.detection_guided import Output
+from nodule_lesson.training.losses import dice_loss, multitask_loss
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=4, max_side=5)
 

@@ -16,8 +16,8 @@ from monai.metrics import HausdorffDistanceMetric, SurfaceDistanceMetric
 from monai.metrics.utils import get_mask_edges
 from scipy.ndimage import binary_erosion
 
-from nodule_lesson import metrics
-from nodule_lesson.metrics import (
+from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.evaluation.measures import (
     DISTANCES,
     EMPTY_POLICIES,
     OVERLAPS,

@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 import nodule_lesson
-from nodule_lesson import models
-from nodule_lesson.blocks import CombinationBlock
-from nodule_lesson.demo import open_demo
-from nodule_lesson.models import (
+from nodule_lesson.data.demo import open_demo
+from nodule_lesson.data.patches.normalisation import normalise
+from nodule_lesson.networks import registry as models
+from nodule_lesson.networks.blocks import CombinationBlock
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet, Output
+from nodule_lesson.networks.registry import (
     MODELS,
     PRETRAINED,
     build_model,
@@ -24,8 +26,6 @@ from nodule_lesson.models import (
     model_card,
     summary,
 )
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet, Output
-from nodule_lesson.patches.normalisation import normalise
 from nodule_lesson.std import STDSigmoid
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

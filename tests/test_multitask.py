@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nodule_lesson.blocks import (
+from nodule_lesson.networks.blocks import (
     ASPP,
     CombinationBlock,
     Concatenation,
@@ -19,7 +19,7 @@ from nodule_lesson.blocks import (
     LinearCombination,
     UpsampledCombination,
 )
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet, Output, check_image
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet, Output, check_image
 from nodule_lesson.std import STDSigmoid, soft_threshold_dynamics
 
 # Smaller still than the slim one, for what does not depend on the size.

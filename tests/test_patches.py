@@ -1,4 +1,4 @@
-"""nodule_lesson.patches: what is written comes back, what is damaged does not open, who is where.
+"""nodule_lesson.data.patches: what is written comes back, what is damaged does not open, who is where.
 
 The references are naive loops, plain numpy and Python's own csv, json and hashlib.
 """
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.utils.data import DataLoader
 
-from nodule_lesson.patches import COLUMNS, PatchSet, folds, normalise, split
+from nodule_lesson.data.patches import COLUMNS, PatchSet, folds, normalise, split
 
 ORIGIN = {"source": "noise", "licence": "CC0", "citation": "nobody"}
 INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]

@@ -14,11 +14,11 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from nodule_lesson import contours
-from nodule_lesson.extraction import extract
-from nodule_lesson.phantom import DOMAINS, simulate_patches, simulate_scan, write_scans
-from nodule_lesson.phantom.anatomy import make_chest
-from nodule_lesson.phantom.shapes import LIBRARY, harmonic_shape, library, make_library
+from nodule_lesson.data import contours
+from nodule_lesson.data.extraction import extract
+from nodule_lesson.data.phantom import DOMAINS, simulate_patches, simulate_scan, write_scans
+from nodule_lesson.data.phantom.anatomy import make_chest
+from nodule_lesson.data.phantom.shapes import LIBRARY, harmonic_shape, library, make_library
 
 SHA256 = "0f9388f561e4a099d7a6d207faaf4575e8a5cdd2a35e29b02904472307fda829"
 
@@ -173,7 +173,7 @@ def test_files_hold_the_scan_and_coordinates_find_the_nodule(folder, scans):
 
 
 def test_some_scans_are_flipped_and_still_found(tmp_path):
-    from nodule_lesson.phantom import write_scan
+    from nodule_lesson.data.phantom import write_scan
 
     scan = simulate_scan("luna_like", 1, 0)
     scan.flipped = True

@@ -15,11 +15,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
 from nodule_lesson import widgets
-from nodule_lesson.models import load_pretrained
-from nodule_lesson.widgets import live
+from nodule_lesson.live import figure as live
+from nodule_lesson.networks.registry import load_pretrained
 
-trade = importlib.import_module("nodule_lesson.widgets.prior_tradeoff")
-slim_network = importlib.import_module("nodule_lesson.widgets.slim_network")
+trade = importlib.import_module("nodule_lesson.chapters.taking_apart.live")
+slim_network = importlib.import_module("nodule_lesson.chapters.multitask_model.live")
 CHAPTER = Path(__file__).resolve().parents[1] / "book" / "taking_apart.md"
 
 
@@ -48,7 +48,7 @@ def setting(**change):
 
 
 def test_the_stored_slices_are_those_of_the_shipped_weights(run):
-    """Where this fails after new weights: call nodule_lesson.widgets.prior_tradeoff.pack()."""
+    """Where this fails after new weights: call nodule_lesson.chapters.taking_apart.live.pack()."""
     images, masks, output = run
     data = trade.stored()
     rows, shown = data["rows"], data["rows"][data["shown"]]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments.results import results_folder
-from nodule_lesson.patches import PatchSet
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "real_patches.py"
 

@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nodule_lesson import classics
+from nodule_lesson.data.patches import normalise
+from nodule_lesson.evaluation import classics
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments.results import MEASURES, results_folder
-from nodule_lesson.patches import normalise
 
 FILE = results_folder() / "classics.json"
 CASES = [(data, test) for data in ("simulated", "real") for test in ("small", "large")]

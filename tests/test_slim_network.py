@@ -12,11 +12,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
 from nodule_lesson import widgets
-from nodule_lesson.demo import open_demo
-from nodule_lesson.models import load_pretrained, model_card
-from nodule_lesson.widgets import live
+from nodule_lesson.data.demo import open_demo
+from nodule_lesson.live import figure as live
+from nodule_lesson.networks.registry import load_pretrained, model_card
 
-slim = importlib.import_module("nodule_lesson.widgets.slim_network")
+slim = importlib.import_module("nodule_lesson.chapters.multitask_model.live")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_crops_are_the_middles_of_slices_scaled_as_a_whole(run):
 
 
 def test_the_stored_logits_are_those_of_the_shipped_weights(run, stored):
-    """Where this fails after new weights: call nodule_lesson.widgets.slim_network.pack()."""
+    """Where this fails after new weights: call nodule_lesson.chapters.multitask_model.live.pack()."""
     images, masks, _, output = run
     rows = stored["rows"]
     # Stored in thousandths; and no two machines add up in the same order.

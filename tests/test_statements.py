@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from nodule_lesson import blocks, metrics, models, std
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet
-from nodule_lesson.widgets.detection_prior import areas, crop
-from nodule_lesson.widgets.scenes import scene
+from nodule_lesson import std
+from nodule_lesson.chapters.detection_prior.live import areas, crop
+from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.live.scenes import scene
+from nodule_lesson.networks import blocks
+from nodule_lesson.networks import registry as models
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.training.losses import multitask_loss
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = (

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from nodule_lesson import paper
-from nodule_lesson.statistics import (
+from nodule_lesson.evaluation.statistics import (
     Difference,
     crossed,
     detectable,
@@ -20,6 +19,7 @@ from nodule_lesson.statistics import (
     seed_band,
     t_interval,
 )
+from nodule_lesson.experiments import paper
 
 # --- intervals ----------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ def test_draws_in_pieces_are_the_draws_of_a_loop(monkeypatch):
     ]
     expected = np.quantile(means, [0.025, 0.975])
     np.testing.assert_allclose(interval(values, names, draws=500), expected, atol=1e-12)
-    monkeypatch.setattr("nodule_lesson.statistics._PIECE", 7 * 33)
+    monkeypatch.setattr("nodule_lesson.evaluation.statistics._PIECE", 7 * 33)
     np.testing.assert_allclose(interval(values, names, draws=500), expected, atol=1e-12)
 
 

@@ -10,11 +10,13 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from nodule_lesson import classics, widgets
-from nodule_lesson.widgets import ct_window, live
+from nodule_lesson import widgets
+from nodule_lesson.chapters.lung_nodules_in_ct.live import ct_window
+from nodule_lesson.evaluation import classics
+from nodule_lesson.live import figure as live
 
-figure = importlib.import_module("nodule_lesson.widgets.threshold")
-window = importlib.import_module("nodule_lesson.widgets.ct_window")
+figure = importlib.import_module("nodule_lesson.chapters.on_real_scans.live")
+window = importlib.import_module("nodule_lesson.chapters.lung_nodules_in_ct.live")
 
 
 def setting(**changes):

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from nodule_lesson import training
-from nodule_lesson.checkpoints import Checkpoint
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.models import build_model
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet
-from nodule_lesson.training import Batches, LossPlot, fit
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.networks.registry import build_model
+from nodule_lesson.training import fit as training
+from nodule_lesson.training.checkpoints import Checkpoint
+from nodule_lesson.training.fit import Batches, LossPlot, fit
+from nodule_lesson.training.losses import multitask_loss
 
 # --- TensorBoard ---------------------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ import re
 import pytest
 import torch
 
-from nodule_lesson.losses import multitask_loss
-from nodule_lesson.models import build_model
-from nodule_lesson.multitask import SLIM, DetectionGuidedNet
-from nodule_lesson.training import Batches, fit
-from nodule_lesson.transfer import BLOCKS, freeze
+from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.networks.freezing import BLOCKS, freeze
+from nodule_lesson.networks.registry import build_model
+from nodule_lesson.training.fit import Batches, fit
+from nodule_lesson.training.losses import multitask_loss
 
 # Two slices of 32x32 a step: the numbers do not matter, only which of them move.
 PAPER = (["S1"], ["S5"], ["S9"], ["C1"], ["FC"])

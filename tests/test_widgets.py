@@ -17,11 +17,16 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import blocks, losses, metrics, statistics, std, widgets
-from nodule_lesson.demo import open_demo
-from nodule_lesson.patches import normalisation
-from nodule_lesson.widgets import live, scenes
-from nodule_lesson.widgets.live import Choice, LiveFigure, Slider, started_at
+from nodule_lesson import std, widgets
+from nodule_lesson.data.demo import open_demo
+from nodule_lesson.data.patches import normalisation
+from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.evaluation import statistics
+from nodule_lesson.live import figure as live
+from nodule_lesson.live import scenes
+from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
+from nodule_lesson.networks import blocks
+from nodule_lesson.training import losses
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 LABELS = {

@@ -14,8 +14,9 @@ from contourpy import contour_generator
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import metrics, std, widgets
-from nodule_lesson.widgets import scenes
+from nodule_lesson import std, widgets
+from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.live import scenes
 
 CORE = Path(widgets.__file__).with_name("core.js")
 ATOL = 1e-5
@@ -234,7 +235,7 @@ const contour = () => [];
 
 
 def test_the_window_is_that_of_the_package(node, tmp_path):
-    module = importlib.import_module("nodule_lesson.widgets.ct_window")
+    module = importlib.import_module("nodule_lesson.chapters.lung_nodules_in_ct.live")
     figure = widgets.ct_window()
     windows = [(-600, 1500), (40, 400), (-860, 50), (-1000, 50), (500, 2500)]
     settings = [
@@ -278,7 +279,7 @@ def test_the_window_is_that_of_the_package(node, tmp_path):
 
 def test_the_measures_are_those_of_the_package(node, tmp_path):
     """Masks of every kind of setting, and masks of noise that the figure cannot draw."""
-    module = importlib.import_module("nodule_lesson.widgets.segmentation_measures")
+    module = importlib.import_module("nodule_lesson.chapters.measuring_a_segmentation.live")
     base = {control.name: control.value for control in module.CONTROLS}
     changes = [{}, {"pixel": 0.55}, {"size": 0}, {"size": 1.5, "rough": 4}, {"size": 0.05}]
     changes += [{"right": right, "down": down} for right, down in ((-40, 40), (39, -17), (0, 0))]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nodule_lesson.widgets import std_explorer
+from nodule_lesson.chapters.soft_threshold_dynamics.live import std_explorer
 
 PICTURE = Path(__file__).resolve().parents[1] / "book" / "_static" / "readme.png"
 

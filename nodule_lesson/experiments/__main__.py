@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 
-from nodule_lesson import paper
-from nodule_lesson.demo import cache_folder
-from nodule_lesson.experiments import evidence, grid, schedule
+from nodule_lesson.data.demo import cache_folder
+from nodule_lesson.experiments import evidence, grid, paper, schedule
 from nodule_lesson.experiments.results import read, results_folder
 
 

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from nodule_lesson import phantom
-from nodule_lesson.demo import cache_folder
-from nodule_lesson.patches import PatchSet
-from nodule_lesson.patches.normalisation import stretch
-from nodule_lesson.phantom.crops import scan_crops
+from nodule_lesson.data import phantom
+from nodule_lesson.data.demo import cache_folder
+from nodule_lesson.data.patches import PatchSet
+from nodule_lesson.data.patches.normalisation import stretch
+from nodule_lesson.data.phantom.crops import scan_crops
 
 SETS = ("pretrain", "clinic", "large")
 TRAIN_LESIONS = 45  # of the clinic's 56: the paper's number
@@ -272,7 +272,7 @@ def simulated(patients=None, workers=None, parts=SETS):
                 folder / part,
                 *stacks,
                 columns,
-                source=f"Simulated scans of nodule_lesson.phantom, domain {domain}.",
+                source=f"Simulated scans of nodule_lesson.data.phantom, domain {domain}.",
                 licence="CC BY 4.0; shapes derived from LIDC-IDRI, CC BY 3.0",
                 citation="nodule-lesson; Armato III et al., LIDC-IDRI, TCIA, 2015",
                 parameters={"simulator_sha256": simulator, "scans": jobs},

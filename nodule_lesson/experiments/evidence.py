@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nodule_lesson import statistics
+from nodule_lesson.evaluation import statistics
 from nodule_lesson.experiments import results
 from nodule_lesson.experiments.grid import ROWS
 

@@ -6,8 +6,8 @@ everything is and how long it learns. A `Run` is one row with one fold and one s
 
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from nodule_lesson.losses import DICE_OVER
-from nodule_lesson.multitask import SLIM
+from nodule_lesson.networks.detection_guided import SLIM
+from nodule_lesson.training.losses import DICE_OVER
 
 # Printed in the paper, in this order; the others are what its claims need and it does not have.
 TABLES = {

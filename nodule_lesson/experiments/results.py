@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import nodule_lesson
-from nodule_lesson import statistics
+from nodule_lesson.evaluation import statistics
 from nodule_lesson.experiments.grid import ROWS, TABLES
 from nodule_lesson.files import write_whole
 

@@ -18,7 +18,8 @@ import torch
 from tqdm.auto import tqdm
 
 from nodule_lesson.experiments import data as sets
-from nodule_lesson.experiments import results, run
+from nodule_lesson.experiments import results
+from nodule_lesson.experiments import runner as run
 from nodule_lesson.files import difference, make_folder
 
 KILLED = "the process that computed it was killed, perhaps for want of memory"

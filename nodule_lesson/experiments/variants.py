@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from nodule_lesson import build_model
 from nodule_lesson.experiments.grid import model_options
-from nodule_lesson.multitask import Output
+from nodule_lesson.networks.detection_guided import Output
+from nodule_lesson.networks.freezing import _still, freeze
 from nodule_lesson.std import STDSigmoid, _logits, _step
-from nodule_lesson.transfer import _still, freeze
 
 PRIORS = ("classifier", "truth", "shuffled", "attached")
 

@@ -1,0 +1,81 @@
+// The combination block in a page; feature_combination.py is its other face with the same maps.
+import { contour, whiteNoise } from "../../live/std.js";
+import { mount } from "../../live/figure.js";
+
+const MAP_SIZE = 64;
+
+// Made-up features of the U-Net and of the classifier, and the disc that is added to them.
+export function toyFeatures(n) {
+  const [edges, blobs] = [whiteNoise(n, 41), whiteNoise(n, 42)];
+  const map = (value) => Float32Array.from({ length: n * n }, (_, i) =>
+    value((((i % n) + 0.5) * MAP_SIZE) / n, ((Math.floor(i / n) + 0.5) * MAP_SIZE) / n, i));
+  return {
+    s: map((x, y, i) => {
+      const nodule = 11 - Math.hypot(x - 24, y - 36);
+      const vessel = 2.5 - Math.abs(x - 50 + 0.2 * (y - 32));
+      return Math.max(Math.exp(-((nodule / 2) ** 2)), 0.8 * Math.exp(-((vessel / 2) ** 2)))
+        + 0.06 * edges[i];
+    }),
+    f: map((x, y, i) => Math.exp(-((x - 24) ** 2 + (y - 36) ** 2) / 200) + 0.03 * blobs[i]),
+    hidden: map((x, y) => 0.5 * (1 + Math.tanh(8 - Math.hypot(x - 36, y - 14)))),
+  };
+}
+
+// 3x3, weights 1 2 1 in both directions, zero outside the map: the depthwise convolution.
+export function spread(field, n) {
+  const at = (x, y) => (x < 0 || y < 0 || x >= n || y >= n ? 0 : field[y * n + x]);
+  const rows = Float64Array.from(field, (_, i) => {
+    const x = i % n, y = (i - x) / n;
+    return (at(x - 1, y) + 2 * at(x, y) + at(x + 1, y)) / 4;
+  });
+  return Float64Array.from(rows, (_, i) => {
+    const above = i >= n ? rows[i - n] : 0, below = i < n * (n - 1) ? rows[i + n] : 0;
+    return (above + 2 * rows[i] + below) / 4;
+  });
+}
+
+mount("feature_combination", (ui) => {
+  const maps = ["s (U-Net)", "f (classifier)", "output"].map(
+    (title) => ui.field(title, MAP_SIZE, `${title}, with the circle of the added disc`));
+  ui.views.classList.add("lf-three");
+  const plot = ui.plot("Can the block see the change?", {
+    x: "p, discs added to s", y: "largest change", xRange: [-2, 2],
+    label: "Largest change of the output against the number of discs added to s" });
+  ui.views.lastChild.classList.add("lf-full");
+  const show = ui.readouts(
+    ["change of s and of f", "change of the output", "product b w", "a p + b w q"]);
+
+  const { s, f, hidden } = toyFeatures(MAP_SIZE);
+  // All of it is linear: the output is a mixture of these three, whatever the sliders say.
+  const [outS, outF, outDisc] = [s, f, hidden].map((field) => spread(field, MAP_SIZE));
+  const peak = Math.max(...outDisc), pixels = MAP_SIZE * MAP_SIZE;
+  const circle = [contour(hidden, MAP_SIZE), "third"];
+  const number = (value) => (Math.abs(value) < 5e-4 ? 0 : value).toFixed(3).replace("-", "−");
+
+  ui.run((p) => {
+    const product = p.b * p.w, amount = p.a * p.p + product * p.q;
+    const input = new Float32Array(2 * pixels), field = new Float32Array(2 * pixels);
+    for (let i = 0; i < pixels; i++) {
+      input[i] = s[i] + p.p * hidden[i];
+      input[pixels + i] = f[i] + p.q * hidden[i];
+      field[pixels + i] = p.a * outS[i] + product * outF[i]; // without the disc
+      field[i] = field[pixels + i] + amount * outDisc[i];
+    }
+    [input.subarray(0, pixels), input.subarray(pixels), field.subarray(0, pixels)].forEach(
+      (map, k) => {
+        maps[k].draw(map, ["negative", "zero", "positive"], -1.5, 1.5);
+        maps[k].contours([circle]);
+      });
+    const change = (place) => Math.abs(p.a * place + product * p.q) * peak;
+    const blind = p.a ? Math.min(2, Math.max(-2, (-product * p.q) / p.a)) : 0;
+    const places = [-2, blind, 2]; // a V is straight between its tip and its ends
+    plot.draw(
+      [{ x: places, y: places.map(change), kind: "first" }],
+      [{ x: p.p, y: change(p.p), kind: "second", label: "now" }],
+      { y: [0, Math.max(1, 1.05 * change(-2), 1.05 * change(2))] });
+    show(
+      `${number(Math.abs(p.p))} and ${number(Math.abs(p.q))}`, number(change(p.p)),
+      number(product), number(amount));
+    return { input, field, height: 2 * MAP_SIZE, width: MAP_SIZE };
+  });
+});

@@ -1,0 +1,164 @@
+"""Why a network answers nothing: a batch of slices, one answer for all, and where a loss pulls it.
+
+Ten slices of 64x64. Some are empty, each of the others has one nodule. The network gives every
+pixel outside the nodules the logit z, and every pixel of a nodule z + contrast. Only z moves.
+"""
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional as F
+
+from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
+from nodule_lesson.training.losses import dice_loss
+
+SIDE, SLICES = 64, 10
+PER_UNIT = 10  # of the grid, a unit of z
+LOWEST, HIGHEST = -12, 3
+LOGITS = np.arange(LOWEST * PER_UNIT, HIGHEST * PER_UNIT + 1) / PER_UNIT
+PER_SLICE, OF_BATCH, CROSS = "Dice by slice", "Dice of the batch", "cross-entropy"
+BOTH, BATCH_BOTH = "Dice by slice + cross-entropy", "Dice of the batch + cross-entropy"
+LOSSES = (BOTH, BATCH_BOTH, PER_SLICE, OF_BATCH, CROSS)
+NOTHING, NODULES, ALL = "nothing marked", "nodules marked", "everything marked"
+CENTRE = 31.29, 31.83  # off the pixels' centres: no two are equally near
+
+CONTROLS = (
+    Choice("loss", "loss", LOSSES, BOTH, "the first is that of the paper's Eq. (7)"),
+    Slider("empty", "empty slices", 0, 9, 1, 8, "of ten"),
+    Slider("area", "nodule", 5, 800, 5, 30, "pixels, of 4096"),
+    Slider("contrast", "contrast", 0, 12, 0.25, 7, "what the network knows, in logits"),
+    Slider("smooth", "s", 1, 200, 1, 1, "of Dice"),
+    Slider("logit", "start z", LOWEST, HIGHEST, 0.1, -1.0, "the logit outside nodules"),
+)
+CAPTION = (
+    "<strong>Live.</strong> Upper left, the answer to a slice with a nodule at the start; lower "
+    "left, where gradient descent on z ends (red: what is marked; grey: the nodule). Upper right, "
+    "the loss for every z; the blue dot is the start, the orange one the end. Lower right, who "
+    "pulls: the pixels of nodules pull z up, all others pull it down. It starts with two nodules "
+    "in ten slices and a network that knows them well, and still ends with nothing marked. Now "
+    "choose the Dice of the batch, or take empty slices away."
+)
+ALT = (
+    "Two small square fields, the first pale blue with a marked disc, the second white with the "
+    "grey outline of the disc and nothing marked; beside them a loss that falls to the left end "
+    "of the axis, and two curves of pull, the one downwards above the other."
+)
+
+
+def collapse(**initial):
+    """The live figure of the collapse to empty masks; `initial` sets starting values."""
+    return LiveFigure(
+        "collapse", __file__, started_at(CONTROLS, initial), compute, draw, CAPTION, ALT
+    )
+
+
+def nodule(area):
+    """The `area` pixels nearest to the centre, (SIDE, SIDE) and boolean."""
+    y, x = np.indices((SIDE, SIDE))
+    near = np.hypot(y - CENTRE[0], x - CENTRE[1]).ravel().argsort(kind="stable")
+    mask = np.zeros(SIDE * SIDE, bool)
+    mask[near[:area]] = True
+    return mask.reshape(SIDE, SIDE)
+
+
+def batch(parameters):
+    """The masks, (SLICES, 1, SIDE, SIDE) float64."""
+    masks = torch.zeros(SLICES, 1, SIDE, SIDE, dtype=torch.float64)
+    masks[parameters["empty"] :] = torch.from_numpy(nodule(parameters["area"])).double()
+    return masks
+
+
+def loss_of(name, logits, masks, smooth):
+    """A loss of LOSSES; the Dice of a batch takes it for one large picture."""
+    loss = logits.new_zeros(())
+    if name in (PER_SLICE, BOTH):
+        loss = loss + dice_loss(logits.sigmoid(), masks, smooth)
+    if name in (OF_BATCH, BATCH_BOTH):
+        loss = loss + dice_loss(logits.sigmoid().flatten()[None], masks.flatten()[None], smooth)
+    if name in (CROSS, BOTH, BATCH_BOTH):
+        loss = loss + F.binary_cross_entropy_with_logits(logits, masks)
+    return loss
+
+
+def at(z, parameters, masks):
+    """The loss at one z, and how strongly nodules pull it up, all else pulls it down."""
+    outside = torch.tensor(float(z), dtype=torch.float64, requires_grad=True)
+    inside = torch.tensor(float(z + parameters["contrast"]), dtype=torch.float64)
+    inside.requires_grad_()
+    logits = torch.where(masks > 0, inside, outside)
+    loss = loss_of(parameters["loss"], logits, masks, parameters["smooth"])
+    up, down = torch.autograd.grad(loss, (inside, outside))
+    return loss.item(), -up.item(), down.item()
+
+
+def descend(losses, start):
+    """The place on the grid where a walk downhill from `start` ends."""
+    place = start
+    while True:
+        left, here = losses[max(place - 1, 0)], losses[place]
+        right = losses[min(place + 1, len(losses) - 1)]
+        if min(left, right) > here - 1e-9:
+            return place
+        place += -1 if left < right else 1
+
+
+def answer(z, contrast):
+    """The probabilities inside and outside nodules, and what is marked."""
+    inside, outside = (float(1 / (1 + np.exp(-logit))) for logit in (z + contrast, z))
+    marked = ALL if outside > 0.5 else NODULES if inside > 0.5 else NOTHING
+    return inside, outside, marked
+
+
+def compute(parameters):
+    """input: the grid of z; field: the loss there. Where the walk starts and ends, and the pulls.
+
+    Start and end come with their places on the grid, probabilities, and what is marked.
+    """
+    masks = batch(parameters)
+    losses, up, down = np.array([at(z, parameters, masks) for z in LOGITS]).T
+    start = round((parameters["logit"] - LOWEST) * PER_UNIT)
+    end = descend(losses, start)
+    return {
+        "input": LOGITS,
+        "field": losses,
+        "up": up,
+        "down": down,
+        "mask": nodule(parameters["area"]),
+        "places": (start, end),
+        "answers": [answer(LOGITS[place], parameters["contrast"]) for place in (start, end)],
+    }
+
+
+def draw(parameters, result):
+    figure = Figure(figsize=(7.4, 5.4), layout="constrained")
+    axes = figure.subplots(2, 2, width_ratios=(2, 4))
+    mask, (start, end) = result["mask"], result["places"]
+    titles = ("start", "end")
+    for one, title, found in zip(axes[:, 0], titles, result["answers"], strict=True):
+        inside, outside, marked = found
+        one.imshow(np.where(mask, inside, outside), cmap="Blues", vmin=0, vmax=1)
+        one.contour(mask, [0.5], colors="#55606e", linewidths=1)
+        if marked == NODULES:
+            one.contour(mask, [0.5], colors="#d6330f", linewidths=1.6)
+        one.set_title(f"{title}: {marked}", fontsize=10)
+        one.set_axis_off()
+    top, bottom = axes[:, 1]
+    z = result["input"]
+    top.plot(z, result["field"], color="#1f5fa8")
+    for place, colour in ((start, "#1f5fa8"), (end, "#b4480d")):
+        top.plot(z[place], result["field"][place], "o", color=colour)
+    top.set(ylabel="loss")
+    bottom.semilogy(z, result["up"], color="#1f5fa8", label="nodules pull z up")
+    bottom.semilogy(
+        z, result["down"], color="#b4480d", linestyle="--", label="all else pulls it down"
+    )
+    bottom.set(ylim=(1e-6, 2), ylabel="pull")
+    bottom.legend(frameon=False, loc="lower left")
+    for one in (top, bottom):
+        places = [1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9]
+        names = ["10⁻⁵", "10⁻⁴", "10⁻³", "0.01", "0.1", "0.5", "0.9"]
+        one.set_xticks([np.log(p / (1 - p)) for p in places], names)
+        one.axvline(z[start], color="#1c2430", linewidth=0.8)
+        one.grid(color="#d5dae1", linewidth=0.6)
+    bottom.set_xlabel("probability outside nodules")
+    return figure

@@ -1,0 +1,223 @@
+"""Whose outlines: those of simulated readers, or those of LIDC's database."""
+
+import csv
+import functools
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from nodule_lesson.data import contours
+from nodule_lesson.data.ct import Scan
+
+from .crops_of_scan import Nodule
+
+READERS = 3  # of LIDC's four must have outlined a nodule, as in LUNA16's list
+# The columns of nodules.csv. The place is in the world's millimetres, as in LUNA16's lists.
+TEXTS = ("seriesuid", "nodule", "patient", "type")
+NUMBERS = ("diameter_mm", "coordX", "coordY", "coordZ")
+
+
+def listed_nodules(folder):
+    """The rows of nodules.csv in a folder of simulated scans, dicts of `TEXTS` and `NUMBERS`.
+
+    Raises FileNotFoundError without one, ValueError for another table: other columns, cells that
+    no commas part, a row that is short or long or twice there, a number that is none.
+    """
+    path = Path(folder) / "nodules.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: it lists what simulated readers outlined.")
+    with open(path, encoding="utf-8-sig", newline="") as file:  # Excel writes a mark in front
+        table = csv.DictReader(file, strict=True)
+        try:
+            rows, header = list(table), table.fieldnames or []
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is not a table: {error}.") from None
+    if missing := [name for name in (*TEXTS, *NUMBERS) if name not in header]:
+        raise ValueError(
+            f"{path} must have columns with commas between, and lacks {', '.join(missing)}: its "
+            f"first row is {str(header)[:80]}."
+        )
+    seen = set()
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():  # so DictReader marks a long and a short row
+            raise ValueError(
+                f"{path} must have {len(header)} cells a row, not so in row {number}."
+            )
+        for name in NUMBERS:
+            row[name] = _number(row[name])
+            if not np.isfinite(row[name]) or (name == "diameter_mm" and row[name] <= 0):
+                raise ValueError(f"{path} must have numbers in {name}, not so in row {number}.")
+        if (row["seriesuid"], row["nodule"]) in seen:
+            raise ValueError(f"{path} has nodule {row['nodule']!r} of {row['seriesuid']} twice.")
+        seen.add((row["seriesuid"], row["nodule"]))
+    return rows
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def with_listed_patient(scan, folder):
+    """The scan with the patient of nodules.csv, where that names one: MetaImage has no place."""
+    names = {row["patient"] for row in listed_nodules(folder) if row["seriesuid"] == scan.series}
+    if len(names) > 1:
+        raise ValueError(
+            f"{folder} has a nodules.csv that gives {scan.series} to several patients: "
+            f"{', '.join(sorted(names))}."
+        )
+    return replace(scan, patient="".join(names) or scan.patient)
+
+
+def outlined_in_volumes(scan, folder):
+    """The nodules of a simulated scan, from readers/SERIES.mhd and nodules.csv beside it.
+
+    Returns (nodules, obstacles, unused): each `Nodule` to use, those that must only not be in
+    another's crop, and pairs of (name, reason). Raises ValueError for a volume that is not on the
+    scan's grid or has values outside 0..255, and what `listed_nodules` raises.
+    """
+    rows = [row for row in listed_nodules(folder) if row["seriesuid"] == scan.series]
+    volume = Scan.open(Path(folder) / "readers" / f"{scan.series}.mhd")
+    for what in ("size", "spacing", "origin", "direction"):
+        found, wanted = getattr(volume, what), getattr(scan, what)
+        if not np.allclose(found, wanted, atol=1e-3):  # a thousandth of a millimetre
+            raise ValueError(f"{volume.path} has the {what} {found}, its scan {wanted}.")
+    bits = volume.load()
+    if bits.min() < 0 or bits.max() > 255:
+        raise ValueError(f"{volume.path} must lie in 0..255, found {bits.min()} to {bits.max()}.")
+    bits = bits.astype(np.uint8)
+    outlined = sitk.GetImageFromArray((bits > 0).astype(np.uint8))
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(outlined, True))
+    owners, unused = {}, []
+    for row in rows:
+        index = scan.to_index([row[f"coord{axis}"] for axis in "XYZ"])
+        label = _nearest_label(labels, index, scan.spacing, row["diameter_mm"])
+        if label is None:
+            unused.append((row["nodule"], "no reader's outline is where the list has it"))
+        else:
+            owners.setdefault(label, []).append(row)
+    nodules, obstacles = [], []
+    for label in range(1, labels.max() + 1):
+        places = [np.flatnonzero((labels == label).any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
+        box = tuple(slice(place[0], place[-1] + 1) for place in places)
+        rows = owners.get(label, [])
+        found = Nodule(
+            name=rows[0]["nodule"] if rows else "",
+            type=rows[0]["type"] if rows else "",
+            diameter=rows[0]["diameter_mm"] if rows else float("nan"),
+            first=tuple(int(place[0]) for place in places),
+            bits=np.where(labels[box] == label, bits[box], 0).astype(np.uint8),
+        )
+        if len(rows) == 1:
+            nodules.append(found)
+            continue
+        obstacles.append(found)
+        unused += [(row["nodule"], "its outline touches another nodule's") for row in rows]
+        if not rows:
+            unused.append(("", f"the list has no nodule where readers outlined {found.first}"))
+    return nodules, obstacles, unused
+
+
+def _nearest_label(labels, index, spacing, diameter):
+    """The label nearest to a voxel, at most a diameter away; None where there is none."""
+    reach = [int(np.ceil(diameter / mm)) for mm in spacing]
+    low = [max(0, i - r) for i, r in zip(index, reach, strict=True)]
+    box = tuple(slice(a, max(0, i + r + 1)) for a, i, r in zip(low, index, reach, strict=True))
+    there = np.argwhere(labels[box])
+    if not len(there):
+        return None
+    away = (there + low - np.array(index)) * spacing
+    k, i, j = there[(away**2).sum(1).argmin()]
+    return int(labels[box][k, i, j])
+
+
+def _lidc(database):
+    time = Path(database).stat().st_mtime_ns if database else None
+    return _lidc_of_thread(database, time, threading.get_ident())
+
+
+# A worker of Dask may have many threads, and SQLite refuses a connection that another one opened;
+# and it may live for longer than what a file holds.
+@functools.cache
+def _lidc_of_thread(database, time, thread):
+    return contours.open_lidc(database)
+
+
+def with_patient(scan, database=None):
+    """The scan with LIDC's name for its patient.
+
+    LUNA16's headers have none, and one of its patients has two scans.
+    """
+    return replace(scan, patient=_lidc(database).scan(scan.series).patient)
+
+
+def outlined_in_lidc(scan, database=None):
+    """The nodules of a scan of LIDC-IDRI, as `outlined_in_volumes` gives them.
+
+    database: see `contours.open_lidc`. Used are nodules with at least `READERS` outlines, all of
+    them where something bright is (`contours.misplaced`); the others are obstacles. Bit r is the
+    nodule's reader r: LIDC does not say who is who from nodule to nodule. The diameter is that of
+    a disc as large as the largest slice of the consensus.
+    """
+    lidc = _lidc(database)
+    row = lidc.scan(scan.series)
+    annotations = lidc.annotations(row)
+    slice_of = contours.slices_by_z(scan, row)
+    nodules, obstacles, unused = [], [], []
+    for number, group in enumerate(contours.cluster(row, annotations), start=1):
+        name = str(number)
+        drawn = {slice_of[contour.z] for annotation in group for contour in annotation.contours}
+        voxels = [_voxels(slice_of, annotation) for annotation in group]
+        voxels = [found for found in voxels if len(found)]
+        if not voxels:
+            unused.append((name, "no pixel is inside its outlines"))
+            continue
+        everywhere = np.concatenate(voxels)
+        # An outline may be a single pixel, with nothing inside: its slice counts all the same.
+        first = np.array([min(drawn), *everywhere.min(0)[1:]])
+        last = np.array([max(drawn), *everywhere.max(0)[1:]]) + 1
+        bits = np.zeros(last - first, np.uint8)
+        for reader, found in enumerate(voxels[:8]):
+            bits[tuple((found - first).T)] |= 1 << reader
+        agreed = contours.consensus(bits, min(len(voxels), 8)).sum((1, 2)).max()
+        area = agreed * scan.spacing[1] * scan.spacing[2]
+        skipped = sorted({*range(min(drawn), max(drawn))} - drawn)
+        nodule = Nodule(
+            name=name,
+            type=contours.nodule_type(group),
+            diameter=2 * float(np.sqrt(area / np.pi)) if agreed else float("nan"),
+            first=tuple(map(int, first)),
+            bits=bits,
+        )
+        if len(voxels) < READERS:
+            obstacles.append(nodule)
+        elif not (scan.contains(first) and scan.contains(last - 1)):
+            obstacles.append(nodule)
+            unused.append((name, "its outline leaves the volume"))
+        elif skipped:
+            obstacles.append(nodule)
+            reason = f"nobody outlined its slice {skipped[0]}, and somebody did above and below"
+            unused.append((name, reason))
+        elif faults := contours.misplaced(scan, voxels):
+            obstacles.append(nodule)
+            unused.append((name, next(iter(faults.values()))))
+        else:
+            nodules.append(nodule)
+    return nodules, obstacles, unused
+
+
+def _voxels(slice_of, annotation):
+    """The voxels that one reader outlined: (n, 3) of (slice, row, column)."""
+    found = [np.empty((0, 3), np.int64)]
+    for z in {contour.z for contour in annotation.contours}:
+        points = np.concatenate([c.points for c in annotation.contours if c.z == z])
+        column, row = points.min(0)
+        shape = (points.max(0) - points.min(0) + 1)[::-1]
+        inside = np.argwhere(annotation.mask(z, tuple(shape), (column, row)))
+        found.append(np.column_stack([np.full(len(inside), slice_of[z]), inside + (row, column)]))
+    return np.concatenate(found)

@@ -1,0 +1,273 @@
+"""The class PatchSet, and its view as a torch Dataset."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, get_worker_info
+
+from nodule_lesson.data.patches import folder
+from nodule_lesson.data.patches.normalisation import stretch
+from nodule_lesson.data.patches.table import check_slices, kind_of, read_slices, write_slices
+
+
+class PatchSet:
+    """Crops with their outlines, memory-mapped: `PatchSet.open(path)` or `PatchSet.write(...)`.
+
+    path: the folder. images: (N, H, W) integers. masks: (N, H, W) uint8, 0 or 1. readers:
+    (N, H, W) uint8 bits, or None. slices: a dict, column name -> array of N values, the columns
+    of `write`; an unknown text is "", an unknown number nan. info: what dataset.json says. len()
+    is N.
+
+    has_nodule is True where somebody saw a nodule in the slice. Its mask may still be empty:
+    readers disagree, and it can be that half of them share no pixel.
+    """
+
+    def __init__(self, path, slices, info):
+        self.path, self.slices, self.info = path, slices, info
+
+    def __len__(self):
+        return self.info["arrays"]["images.npy"]["shape"][0]
+
+    def __repr__(self):
+        shape = " x ".join(map(str, self.info["arrays"]["images.npy"]["shape"]))
+        return f"<PatchSet {self.path}: {shape}, {self.info['source']}>"
+
+    # Mapped when first asked for: a thousand sets to join do not hold thousands of files open.
+    @functools.cached_property
+    def images(self):
+        return self._map("images.npy")
+
+    @functools.cached_property
+    def masks(self):
+        return self._map("masks.npy")
+
+    @functools.cached_property
+    def readers(self):
+        return self._map("readers.npy") if "readers.npy" in self.info["arrays"] else None
+
+    def _map(self, file):
+        return folder.map_array(self.path, file, self.info["arrays"][file])
+
+    @functools.cached_property
+    def _intensity_range(self):
+        pairs = [(int(chunk.min()), int(chunk.max())) for chunk in folder.chunks(self.images)]
+        return min(low for low, _ in pairs), max(high for _, high in pairs)
+
+    def __getstate__(self):
+        # A worker of a DataLoader gets the path and maps the files itself: no pixel is copied.
+        mapped = ("images", "masks", "readers")
+        return {name: value for name, value in self.__dict__.items() if name not in mapped}
+
+    # --- reading and writing ---------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path, *, verify=True):
+        """The set in the folder `path`, memory-mapped.
+
+        verify=True reads everything once and compares it with the checksums; False looks only at
+        headers, shapes and columns. Raises ValueError that names what is missing or wrong.
+        """
+        path = Path(path).absolute()
+        info = folder.read_info(path)
+        count = info["arrays"]["images.npy"]["shape"][0]
+        checksum = info["slices_sha256"] if verify else None
+        slices = read_slices(path / "slices.csv", count, info["columns"], checksum)
+        for file, entry in info["arrays"].items():
+            if not verify:
+                folder.map_array(path, file, entry)
+                continue
+            array = folder.check_array(path, file, entry)
+            if file == "masks.npy":
+                folder.check_masks(array, slices["has_nodule"])
+        return cls(path, slices, info)
+
+    @classmethod
+    def write(
+        cls,
+        path,
+        images,
+        masks,
+        slices,
+        *,
+        source,
+        licence,
+        citation,
+        parameters=None,
+        readers=None,
+    ):
+        """Write a new set into the folder `path`, all of it or nothing, and return it opened.
+
+        images: (N, H, W) of any integer type. masks: (N, H, W), 0 or 1. readers: (N, H, W) bits
+        in 0..255, or None. source, licence, citation: text. parameters: what made the set,
+        anything that JSON can hold. slices: a dict of these columns, N values each:
+
+        - "patient": text, never unknown: splits rest on it.
+        - "scan", "nodule", "type" (of the nodule): text. None, nan and "" mean unknown: "".
+        - "slice": a whole number, the slice's place in its scan or folder; never unknown.
+        - "row_mm", "column_mm" (pixel size), "diameter" (of the nodule): positive millimetres.
+          None, nan and "" mean unknown: nan.
+        - "has_nodule": True or False, 1 or 0; never unknown.
+
+        Further columns are kept, and hold text, numbers (in both, unknown as above), whole numbers
+        or truth values (in both, never unknown). Raises FileExistsError where `path` exists,
+        ValueError or TypeError for other input.
+        """
+        arrays = {"images.npy": images, "masks.npy": masks}
+        if readers is not None:
+            arrays["readers.npy"] = readers
+        arrays = folder.check_stacks(arrays)
+        streams = {
+            file: (folder.stored_type(file, array), array.shape, folder.stored_chunks(file, array))
+            for file, array in arrays.items()
+        }
+        slices = check_slices(slices, len(arrays["images.npy"]))
+        origin = folder.origin(source, licence, citation, parameters)
+        return cls._write(path, streams, slices, origin)
+
+    @classmethod
+    def join(cls, path, parts, *, source, licence, citation, parameters=None):
+        """One new set from several, in their order, read and written piece by piece.
+
+        parts: PatchSets of one size, one integer type and the same columns, all with readers or
+        none with. Otherwise as `write`.
+        """
+        parts = list(parts)
+        kinds = sorted({part._kind() for part in parts})
+        if len(kinds) != 1:
+            found = " and ".join(kinds[:2]) or "none"
+            raise ValueError(
+                f"parts to join must agree in size, type, columns and readers, found {found}."
+            )
+        count = sum(map(len, parts))
+        streams = {
+            file: (np.dtype(entry["dtype"]), (count, *entry["shape"][1:]), _joined(file, parts))
+            for file, entry in parts[0].info["arrays"].items()
+        }
+        slices = {
+            name: np.concatenate([part.slices[name] for part in parts]) for name in parts[0].slices
+        }
+        origin = folder.origin(source, licence, citation, parameters)
+        return cls._write(path, streams, slices, origin)
+
+    def _kind(self):
+        """What parts to join must have in common, in words."""
+        arrays = self.info["arrays"]
+        height, width = arrays["images.npy"]["shape"][1:]
+        columns = ", ".join(f"{name} ({kind_of(name, v)})" for name, v in self.slices.items())
+        files = ", ".join(sorted(arrays))
+        return f"{height} x {width} {arrays['images.npy']['dtype']} in {files} with {columns}"
+
+    @classmethod
+    def _write(cls, path, streams, slices, origin):
+        path = Path(path).absolute()
+        with folder.new_folder(path) as partial:
+            arrays = {
+                file: folder.write_array(partial / file, *stream)
+                for file, stream in streams.items()
+            }
+            masks = folder.map_array(partial, "masks.npy", arrays["masks.npy"])
+            folder.check_masks(masks, slices["has_nodule"])
+            del masks  # Windows does not rename a folder with a mapped file in it
+            info = {
+                **origin,
+                "columns": {name: kind_of(name, values) for name, values in slices.items()},
+                "arrays": arrays,
+                "slices_sha256": write_slices(partial / "slices.csv", slices),
+            }
+            folder.write_info(partial, info)
+        return cls(path, slices, info)
+
+    # --- what a training loop asks for -----------------------------------------------------------
+
+    def batch(self, rows, *, normalise="slice", flip=None):
+        """images (B, 1, H, W), masks (B, 1, H, W), has_nodule (B,): float32 tensors.
+
+        rows: B row numbers. normalise: "slice" applies `normalise` to each slice alone,
+        "dataset" with the lowest and the highest intensity of the whole set. flip: None, or a
+        numpy or torch generator by which each slice, and its mask with it, is turned left to
+        right and top to bottom, with probability one half each.
+        """
+        rows = _check_rows(rows, len(self))
+        # As plain arrays: a memory map gives the same, with more ado.
+        images = stretch(self.images.view(np.ndarray)[rows], *self._limits(normalise))
+        masks = self.masks.view(np.ndarray)[rows].astype(np.float32)
+        if flip is not None:
+            for axis, turned in zip((-1, -2), _coins(flip, len(rows)), strict=True):
+                images[turned] = np.flip(images[turned], axis)
+                masks[turned] = np.flip(masks[turned], axis)
+        has_nodule = self.slices["has_nodule"][rows].astype(np.float32)
+        images, masks, has_nodule = map(torch.from_numpy, (images, masks, has_nodule))
+        return images[:, None], masks[:, None], has_nodule
+
+    def _limits(self, normalise):
+        if normalise not in ("slice", "dataset"):
+            raise ValueError(f'normalise must be "slice" or "dataset", found {normalise!r}.')
+        return self._intensity_range if normalise == "dataset" else (None, None)
+
+    def dataset(self, rows=None, *, normalise="slice", flip=False, seed=0):
+        """A `torch.utils.data.Dataset` of (image (1, H, W), mask (1, H, W), has_nodule ()).
+
+        rows: which rows, in this order; None means all. normalise: as in `batch`. flip=True
+        turns slices at random, from `seed`. In the workers of a DataLoader the flips follow from
+        `seed` and the worker's own seed, which is new in every epoch; `torch.manual_seed` or the
+        loader's `generator` make them repeat.
+        """
+        rows = np.arange(len(self)) if rows is None else _check_rows(rows, len(self))
+        return _View(self, rows, normalise, flip, seed)
+
+
+def _joined(file, parts):
+    for part in parts:
+        yield from folder.chunks(part._map(file))  # unmapped again before the next
+
+
+def _check_rows(rows, count):
+    rows = rows.cpu().numpy() if torch.is_tensor(rows) else np.asarray(rows)
+    if rows.ndim != 1:
+        raise ValueError(f"rows must have the shape (B,), found {rows.shape}.")
+    if not len(rows):
+        return np.empty(0, np.int64)
+    if rows.dtype.kind not in "iu":
+        raise TypeError(f"rows must be row numbers, integers, found {rows.dtype}.")
+    if rows.min() < 0 or rows.max() >= count:
+        raise ValueError(f"rows must lie in 0..{count - 1}, found {rows.min()} to {rows.max()}.")
+    return rows
+
+
+def _coins(generator, count):
+    """Two throws of `count` coins each."""
+    if isinstance(generator, torch.Generator):
+        return torch.rand(2, count, generator=generator).numpy() < 0.5
+    return generator.random((2, count)) < 0.5
+
+
+class _View(Dataset):
+    def __init__(self, patch_set, rows, normalise, flip, seed):
+        patch_set._limits(normalise)  # found here, once: workers inherit it
+        self.patch_set, self.rows, self.normalise = patch_set, rows, normalise
+        self.flip, self.seed = flip, seed
+        self._worker_seed, self._generator = None, np.random.default_rng(seed)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices):
+        """What a DataLoader calls for a whole batch: one read instead of many."""
+        generator = self._coin_thrower() if self.flip else None
+        rows = self.rows[np.asarray(indices, np.intp)]
+        batch = self.patch_set.batch(rows, normalise=self.normalise, flip=generator)
+        return list(zip(*batch, strict=True))
+
+    def _coin_thrower(self):
+        # Every epoch starts its workers with a copy of this object. Its own generator would turn
+        # the same slices in each of them, and again in every epoch.
+        worker = get_worker_info()
+        if worker is not None and self._worker_seed != worker.seed:
+            self._worker_seed = worker.seed
+            self._generator = np.random.default_rng([self.seed, worker.seed])
+        return self._generator

@@ -1,0 +1,391 @@
+// What every live figure is made of: labelled controls, pixel fields, line plots, and the property
+// `state`. live.py writes the root element with the controls' specification; `mount` brings it to
+// life. Nothing here knows any mathematics of the lesson.
+
+import { contour } from "./std.js";
+
+// Call build(ui) for each root element of that name that is not yet alive. `build` lays out its
+// views with ui.field, ui.plot and ui.readouts, then hands ui.run a function from the parameters to
+// {input, field, height, width}, called at once and at every change.
+export function mount(name, build) {
+  document.querySelectorAll(`[data-live-figure="${name}"]:not(.is-live)`).forEach((root) => {
+    build(new Interface(root, name));
+    root.classList.add("is-live");
+  });
+}
+
+function element(tag, attributes = {}, ...children) {
+  const node = tag.startsWith("svg:")
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4))
+    : document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+// Counted on the document: every figure of a page comes with its own copy of this file.
+function freshId() {
+  document.liveFigureParts = (document.liveFigureParts ?? 0) + 1;
+  return `live-figure-part-${document.liveFigureParts}`;
+}
+
+class Interface {
+  constructor(root, name) {
+    this.root = root;
+    this.name = name;
+    this.options = JSON.parse(root.dataset.options);
+    this.defaults = {};
+    this.controls = {};
+    this.colours = {};
+    this.views = root.appendChild(element("div", { class: "lf-views" }));
+    this.panel = root.appendChild(element("div", { class: "lf-controls" }));
+    this.foot = root.appendChild(element("div", { class: "lf-foot" }));
+    root.prepend(this.views, this.panel, this.foot);
+    for (const spec of JSON.parse(root.dataset.controls)) {
+      this.defaults[spec.name] = spec.value;
+      this.controls[spec.name] = spec.options ? this.choice(spec) : this.slider(spec);
+    }
+    this.fromAddress();
+    const reset = element("button", { type: "button" }, "Reset");
+    reset.addEventListener("click", () => {
+      Object.entries(this.defaults).forEach(([key, value]) => this.controls[key].set(value));
+      this.onReset?.();
+      this.update();
+    });
+    this.link = element("a", { class: "lf-link", href: "#" }, "Link to this setting");
+    this.foot.append(reset, this.link);
+    Object.defineProperty(root, "state", {
+      get: () => ({ figure: name, parameters: this.parameters, ...this.result }),
+    });
+    // Colours of canvases are read from the page; draw again when the reader changes its theme.
+    new MutationObserver(() => {
+      this.colours = {};
+      this.update();
+    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  }
+
+  get parameters() {
+    return Object.fromEntries(
+      Object.entries(this.controls).map(([key, control]) => [key, control.get()]));
+  }
+
+  // --- controls ---
+
+  row(spec, input, ...more) {
+    const id = freshId();
+    input.id = id;
+    // JupyterLab would take the arrow keys for itself.
+    input.setAttribute("data-lm-suppress-shortcuts", "true");
+    const head = element("div", { class: "lf-head" }, element("label", { for: id }, spec.label));
+    if (spec.help) {
+      const help = element("span", { class: "lf-help", id: `${id}-help` }, spec.help);
+      input.setAttribute("aria-describedby", help.id);
+      head.append(help);
+    }
+    this.panel.append(element("div", { class: "lf-control" }, head, input, ...more));
+    input.addEventListener("input", () => this.update());
+  }
+
+  slider(spec) {
+    const { minimum, maximum, step } = spec;
+    const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+    const input = element("input", { type: "range", min: minimum, max: maximum, step });
+    const output = element("output", {});
+    const show = () => (output.textContent = Number(input.value).toFixed(digits).replace("-", "−"));
+    this.row(spec, input, output);
+    input.addEventListener("input", show);
+    const control = {
+      get: () => Number(input.value),
+      set: (value) => {
+        input.value = value;
+        show();
+      },
+    };
+    control.set(spec.value);
+    return control;
+  }
+
+  choice(spec) {
+    const input = element("select", {},
+      ...spec.options.map((name) => element("option", { value: name }, name)));
+    this.row(spec, input);
+    const control = {
+      get: () => input.value,
+      set: (value) => { if (spec.options.includes(value)) input.value = value; },
+    };
+    control.set(spec.value);
+    return control;
+  }
+
+  button(text, action) {
+    const node = element("button", { type: "button" }, text);
+    node.addEventListener("click", action);
+    this.foot.insertBefore(node, this.link);
+    return node;
+  }
+
+  // --- the address of a setting: ?figure=std_explorer&sigma=2... ---
+
+  get key() {
+    const same = [...document.querySelectorAll(`[data-live-figure="${this.name}"]`)];
+    const index = same.indexOf(this.root);
+    return index > 0 ? `${this.name}.${index}` : this.name;
+  }
+
+  fromAddress() {
+    const wanted = new URLSearchParams(location.search);
+    this.address = wanted.get("figure") === this.key ? wanted : new URLSearchParams();
+    for (const [key, control] of Object.entries(this.controls)) {
+      const text = this.address.get(key);
+      if (text === null) continue;
+      const value = typeof control.get() === "number" ? Number(text) : text;
+      if (!Number.isNaN(value)) control.set(value);
+    }
+    if (this.address.has("figure")) {
+      // Once now, and once when images and fonts above have taken their room.
+      const show = () => this.root.scrollIntoView({ block: "center" });
+      requestAnimationFrame(show);
+      addEventListener("load", show, { once: true });
+    }
+  }
+
+  // --- updates ---
+
+  run(compute) {
+    this.compute = compute;
+    this.update();
+  }
+
+  update() {
+    if (!this.compute) return;
+    this.result = this.compute(this.parameters);
+    const query = new URLSearchParams({ figure: this.key, ...this.parameters, ...this.extra?.() });
+    this.link.href = `${location.pathname}?${query}`;
+    if (this.slow && !this.waiting) {
+      this.waiting = requestAnimationFrame(() => {
+        this.waiting = 0;
+        this.slow();
+      });
+    }
+  }
+
+  // What may follow a frame later, such as an energy over many steps.
+  later(slow) {
+    this.slow = slow;
+  }
+
+  colour(name) {
+    // To ask for a style makes the browser settle the page: once a theme is enough.
+    return (this.colours[name] ??= getComputedStyle(this.root).getPropertyValue(`--lf-${name}`).trim());
+  }
+
+  // --- views ---
+
+  view(title, node, extra = "") {
+    const heading = element("div", { class: "lf-title" }, title);
+    this.views.append(element("div", { class: `lf-view ${extra}` }, heading, node));
+    return heading;
+  }
+
+  // A square field of n x n pixels with contour lines over it. What was drawn last is not drawn
+  // again: an array whose numbers change must be a new one.
+  field(title, n, label) {
+    const canvas = element("canvas", { width: n, height: n, role: "img", "aria-label": label });
+    const overlay = element("svg:svg", {
+      viewBox: `-0.5 -0.5 ${n} ${n}`, "aria-hidden": "true", preserveAspectRatio: "none",
+    });
+    const box = element("div", { class: "lf-field" }, canvas, overlay);
+    const heading = this.view(title, box, "lf-half");
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(n, n), pixels = new Uint32Array(image.data.buffer);
+    let drawn = [], paths = [];
+    return {
+      canvas,
+      title: (text) => (heading.textContent = text),
+      // Values from low to high become colours between the stops, a list of CSS names --lf-...
+      draw: (values, stops, low, high) => {
+        const table = ramp(stops.map((stop) => this.colour(stop)));
+        const asked = [values, table, low, high], scale = 255 / (high - low);
+        if (asked.every((what, i) => what === drawn[i])) return;
+        for (let i = 0; i < n * n; i++) {
+          const t = (values[i] - low) * scale;
+          pixels[i] = table[t < 0 ? 0 : t > 255 ? 255 : (t + 0.5) | 0];
+        }
+        context.putImageData(image, 0, 0);
+        drawn = asked;
+      },
+      // lines: [[segments or field, class], ...]
+      contours: (lines) => {
+        const next = lines.map(([what, kind]) => {
+          const old = paths.find((path) => path.what === what && path.kind === kind);
+          if (old) return old;
+          const d = pathOf(Array.isArray(what) ? what : contour(what, n));
+          return { what, kind, node: element("svg:path", { d, class: `lf-line ${kind}` }) };
+        });
+        if (next.length === paths.length && next.every((path, i) => path === paths[i])) return;
+        overlay.replaceChildren(...next.map((path) => path.node));
+        paths = next;
+      },
+    };
+  }
+
+  // Curves over an axis. draw(curves, marks, ranges): curves are {x, y, kind, label}, marks
+  // {x, y, kind}; ranges may set x and y, [low, high], and xTicks and yTicks, [[place, text], ...].
+  plot(title, { x: xLabel, y: yLabel, label, xRange = null, yRange = null }) {
+    const height = 240;
+    const svg = element("svg:svg", { role: "img", "aria-label": label, class: "lf-plot", height });
+    const heading = this.view(title, svg);
+    const legend = heading.parentNode.appendChild(element("div", { class: "lf-legend" }));
+    const clip = freshId();
+    let drawn, measured = 0;
+    // One unit is one pixel at every width, so that text keeps its size on a telephone.
+    new ResizeObserver(() => {
+      measured = svg.clientWidth;
+      if (drawn) plot.draw(...drawn);
+    }).observe(svg);
+    const plot = {
+      title: (text) => (heading.textContent = text),
+      draw: (curves, marks = [], ranges = {}) => {
+        drawn = [curves, marks, ranges];
+        const width = measured || svg.clientWidth || 360;
+        const box = { left: 52, right: width - 14, top: 10, bottom: height - 40 };
+        svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+        const [x0, x1] = ranges.x ?? xRange ?? extent(curves.map((curve) => curve.x));
+        const [y0, y1] = ranges.y ?? yRange ?? extent(curves.map((curve) => curve.y), 0.06);
+        const px = (x) => box.left + ((x - x0) / (x1 - x0)) * (box.right - box.left);
+        const py = (y) => box.bottom - ((y - y0) / (y1 - y0)) * (box.bottom - box.top);
+        const parts = [element("svg:clipPath", { id: clip }, element("svg:rect", {
+          x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }))];
+        const text = (content, attributes) =>
+          element("svg:text", { class: "lf-text", ...attributes }, content);
+        const marked = (given, low, high) =>
+          given?.filter(([tick]) => low <= tick && tick <= high)
+          ?? ticks(low, high).map((tick) => [tick, pretty(tick)]);
+        for (const [tick, name] of marked(ranges.xTicks, x0, x1)) {
+          parts.push(
+            element("svg:path", { d: `M${px(tick)} ${box.top}V${box.bottom}`, class: "lf-grid" }),
+            text(name, { x: px(tick), y: box.bottom + 16, "text-anchor": "middle" }));
+        }
+        for (const [tick, name] of marked(ranges.yTicks, y0, y1)) {
+          parts.push(
+            element("svg:path", { d: `M${box.left} ${py(tick)}H${box.right}`, class: "lf-grid" }),
+            text(name, { x: box.left - 6, y: py(tick) + 4, "text-anchor": "end" }));
+        }
+        const middle = (box.top + box.bottom) / 2;
+        parts.push(
+          text(xLabel, {
+            x: (box.left + box.right) / 2, y: height - 6, "text-anchor": "middle" }),
+          text(yLabel, { "text-anchor": "middle", transform: `translate(12 ${middle}) rotate(-90)` }));
+        for (const { x, y, kind } of curves) {
+          const points = Array.from(y, (value, i) => `${px(x[i])} ${py(value)}`);
+          parts.push(element("svg:path", {
+            d: `M${points.join("L")}`, class: `lf-line ${kind}`, "clip-path": `url(#${clip})` }));
+        }
+        for (const { x, y, kind } of marks) {
+          const at = y === undefined
+            ? element("svg:path", { d: `M${px(x)} ${box.top}V${box.bottom}`, class: `lf-line ${kind}` })
+            : element("svg:circle", { cx: px(x), cy: py(y), r: 5, class: `lf-mark ${kind}` });
+          at.setAttribute("clip-path", `url(#${clip})`);
+          parts.push(at);
+        }
+        svg.replaceChildren(...parts);
+        legend.replaceChildren(...[...curves, ...marks].filter((curve) => curve.label).map(
+          (curve) => element("span", { class: `lf-key ${curve.kind}` }, curve.label)));
+      },
+    };
+    return plot;
+  }
+
+  // Numbers in a row: readouts(["area", ...]) gives a function of the values' texts.
+  readouts(labels) {
+    const cells = labels.map(() => element("strong", {}));
+    const list = element("div", { class: "lf-readouts" },
+      ...labels.map((label, i) => element("div", {}, element("span", {}, label), cells[i])));
+    this.views.after(list);
+    return (...texts) => texts.forEach((text, i) => (cells[i].textContent = text));
+  }
+
+  // Paint on a canvas by mouse, touch or keyboard: dab(x, y, erase) in pixels of an n x n field.
+  paint(canvas, n, erasing, dab) {
+    canvas.classList.add("lf-paintable");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("data-lm-suppress-shortcuts", "true");
+    const place = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [((event.clientX - box.left) / box.width) * n, ((event.clientY - box.top) / box.height) * n];
+    };
+    const inside = (value) => Math.min(n - 1, Math.max(0, Math.floor(value)));
+    const stroke = (event) => {
+      const [x, y] = place(event);
+      dab(inside(x), inside(y), erasing() || event.shiftKey);
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      stroke(event);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.buttons & 1) stroke(event);
+    });
+    const cursor = [n / 2, n / 2];
+    const moves = { ArrowLeft: [-3, 0], ArrowRight: [3, 0], ArrowUp: [0, -3], ArrowDown: [0, 3] };
+    canvas.addEventListener("keydown", (event) => {
+      const move = moves[event.key];
+      if (move) move.forEach((step, i) => (cursor[i] = inside(cursor[i] + step)));
+      if (event.key === " " || (move && event.ctrlKey)) dab(...cursor, erasing() || event.shiftKey);
+      if (move || event.key === " ") event.preventDefault();
+      this.onCursor?.(cursor);
+    });
+  }
+}
+
+// --- colours, ticks -------------------------------------------------------------------------------
+
+const ramps = new Map();
+function ramp(colours) {
+  const key = colours.join();
+  if (!ramps.has(key)) {
+    const stops = colours.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
+    const table = new Uint8ClampedArray(4 * 256).fill(255);
+    for (let i = 0; i < 256; i++) {
+      const t = (i / 255) * (stops.length - 1), k = Math.min(stops.length - 2, Math.floor(t));
+      for (let j = 0; j < 3; j++) {
+        table[4 * i + j] = stops[k][j] + (t - k) * (stops[k + 1][j] - stops[k][j]);
+      }
+    }
+    ramps.set(key, new Uint32Array(table.buffer)); // red, green, blue, opaque: one number a pixel
+  }
+  return ramps.get(key);
+}
+
+// Segments as a path, to a hundredth of a pixel: long numbers take long to write and to read.
+function pathOf(segments) {
+  const short = (value) => Math.round(100 * value) / 100;
+  return segments.map(([a, b, c, d]) =>
+    `M${short(a)} ${short(b)}L${short(c)} ${short(d)}`).join("");
+}
+
+function extent(lists, margin = 0) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const list of lists) {
+    for (const value of list) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  const room = (high - low || Math.abs(high) || 1) * margin;
+  return [low - room, high === low ? high + (room || 1) : high + room];
+}
+
+export function ticks(low, high, wanted = 5) {
+  const rough = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: count }, (_, i) => (first + i) * step);
+}
+
+export function pretty(value) {
+  const text = Math.abs(value) >= 1e4 ? value.toExponential(1) : String(+value.toPrecision(6));
+  return text.replace("-", "−").replace("e+", "e");
+}
