@@ -1,4 +1,4 @@
-"""HD and ASSD of many masks: `nodule_lesson.evaluation.measures`, MONAI, a k-d tree, a distance transform.
+"""HD and ASSD of many masks: `nodule_lesson.evaluation`, MONAI, a k-d tree, a distance transform.
 
 Milliseconds of CPU time for a pair of 128 x 128 masks, both distances, one thread. MONAI's two
 metrics are called as its documentation shows, one after the other, and so are ours; `summarise`

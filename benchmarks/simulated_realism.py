@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nodule_lesson.data import phantom
-from nodule_lesson.training.fit import fit, shuffled
+from nodule_lesson.training.fitting import fit, shuffled
 
 SEED, PERCENTILES, KINDS = 0, (5, 25, 50, 75, 95), ("real", "simulated")
 # Measured on real LIDC-IDRI patches in HU (percentiles 5, 25, 50, 75, 95; None where not known).

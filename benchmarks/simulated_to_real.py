@@ -46,7 +46,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from nodule_lesson.training.fit import fit, shuffled
+from nodule_lesson.training.fitting import fit, shuffled
 from nodule_lesson.training.losses import dice_loss
 
 LIFTED = 0.3  # a lung this bright was scaled beside something much darker than air

@@ -16,9 +16,9 @@ the real networks are real and simulated slices with a nodule, and simulated one
 Scored, at both sizes: simulated patients that no training saw; real patients that no training
 saw; and the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
 
-Writes nodule_lesson/networks/weights/NAME.safetensors and NAME.json, the model card, and the crops of the
-live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in --data or in the
-folder NODULE_REAL_DATA. Takes about 80 minutes of one core.
+Writes NAME.safetensors and NAME.json, the model card, in nodule_lesson/networks/weights, and the
+crops of the live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in
+--data or in the folder NODULE_REAL_DATA. Takes about 80 minutes of one core.
 
     python benchmarks/slim_weights.py
 """
@@ -41,7 +41,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 import nodule_lesson
 from nodule_lesson.chapters.multitask_model.live import pack
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
-from nodule_lesson.training.fit import fit
+from nodule_lesson.training.fitting import fit
 from nodule_lesson.training.losses import multitask_loss
 
 WEIGHTS = Path(nodule_lesson.__file__).parent / "weights"

@@ -24,7 +24,7 @@ from simulated_to_real import write
 from torch.utils.data import DataLoader, Dataset
 
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
-from nodule_lesson.training.fit import READ_EVERY, Batches, best_device, best_precision, fit
+from nodule_lesson.training.fitting import READ_EVERY, Batches, best_device, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
 BATCH, SLICES, WARM = 10, 500, READ_EVERY  # the first steps of a loop allocate: not timed

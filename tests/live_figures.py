@@ -35,9 +35,36 @@ TELEPHONE = {
 }
 
 
+CHAPTERS = ROOT / "nodule_lesson" / "chapters"
+# Each live figure by name, with the folder of the chapter that it belongs to.
+HOMES = {
+    re.search(r'LiveFigure\(\s*"(\w+)"', path.read_text(encoding="utf-8"))[1]: path.parent
+    for path in sorted(CHAPTERS.glob("*/live.py"))
+}
+NAMES = sorted(HOMES)
+
+
+def module(name):
+    """The module that makes a figure."""
+    return importlib.import_module(f"nodule_lesson.chapters.{HOMES[name].name}.live")
+
+
+def make(name, **options):
+    """The figure of that name."""
+    return getattr(module(name), name)(**options)
+
+
+def scripts(name):
+    """JavaScript of `live/std.js` and of a figure, without imports and exports, to run in node."""
+    files = (CHAPTERS.parent / "live" / "std.js", HOMES[name] / "live.js")
+    texts = (path.read_text(encoding="utf-8") for path in files)
+    return [re.sub(r"^(import [^;]*;\n|export )", "", text, flags=re.M) for text in texts]
+
+
 def calls_of(source):
     """Names of the figures that a chapter shows, in the order of its text."""
-    imported = re.findall(r"^from nodule_lesson\.widgets import (.+)$", source, flags=re.MULTILINE)
+    pattern = r"^from nodule_lesson\.chapters\.\w+\.live import (.+)$"
+    imported = re.findall(pattern, source, flags=re.MULTILINE)
     names = {name.strip() for line in imported for name in line.split(",")}
     return [name for name in re.findall(r"^(\w+)\(.*\)$", source, re.MULTILINE) if name in names]
 
@@ -103,7 +130,7 @@ def visits(browser, server):
 
 @functools.cache
 def _computed(name, text):
-    return importlib.import_module(f"nodule_lesson.widgets.{name}").compute(json.loads(text))
+    return module(name).compute(json.loads(text))
 
 
 def computed(name, parameters):

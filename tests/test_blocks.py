@@ -1,4 +1,4 @@
-"""nodule_lesson.networks.blocks against explicit loops, dense kernels, formulas and MONAI's ResNet-50."""
+"""networks.blocks against explicit loops, dense kernels, formulas and MONAI's ResNet-50."""
 
 import itertools
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from live_figures import NAMES
 
 from nodule_lesson import std
 
@@ -68,10 +69,8 @@ def test_every_figure_has_a_message_and_an_alternative_text(name):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_has_a_live_figure(name):
-    import nodule_lesson.widgets as widgets
-
     calls = {call for cell in cells(name) for call in re.findall(r"^(\w+)\(", cell.source, re.M)}
-    assert calls & set(widgets.__all__)
+    assert calls & set(NAMES)
 
 
 @pytest.mark.parametrize("name", ["index", *CHAPTERS])
@@ -95,7 +94,7 @@ def solutions():
 def test_a_solution_convinces_its_checker(name, code, capsys):
     """Solutions are text on the page, not cells: here they run."""
     names = {"np": np, "torch": torch, "std": std}
-    setup = f"from nodule_lesson.checks import {name} as checks\n"
+    setup = f"from nodule_lesson.chapters.{name} import exercises as checks\n"
     exec(compile(setup + textwrap.dedent(code), f"solution in {name}", "exec"), names)
     said = capsys.readouterr().out
     assert "Correct." in said

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from live_figures import (
     LABELS,
+    NAMES,
     PAGES,
     SHOWN,
     TELEPHONE,
     Figure,
     Finger,
     figures_of,
+    make,
     move_everything,
     place,
     share_of,
     visits,
 )
-
-from nodule_lesson import widgets
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_site_shows_the_figures_that_the_chapters_call(site):
             '<div [^>]*data-live-figure="([^"]+)"', built.read_text(encoding="utf-8")
         )
         assert roots == figures, name
-    assert {figure for figures in SHOWN.values() for figure in figures} == set(widgets.__all__)
+    assert {figure for figures in SHOWN.values() for figure in figures} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -240,10 +240,10 @@ def test_a_damaged_link_still_gives_a_figure(visit, query):
 # --- two of a kind ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", widgets.__all__)
+@pytest.mark.parametrize("name", NAMES)
 def test_two_figures_of_a_kind_keep_to_themselves(visit, name):
     html = "<!doctype html><html data-theme='light'><meta charset='utf-8'><title>Two</title>"
-    html += 2 * getattr(widgets, name)().page()
+    html += 2 * make(name).page()
     tab = visit("two", html=html)
     first, second = figures_of(tab)
     assert first.check()["parameters"] == second.check()["parameters"]

@@ -1,7 +1,6 @@
 """Live figures as they stand on a page: themes, motion, telephones, paper, no script, paint."""
 
 import base64
-import importlib
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,11 +18,11 @@ from live_figures import (
     close,
     computed,
     figures_of,
+    make,
+    module,
     move_everything,
     visits,
 )
-
-from nodule_lesson import widgets
 
 
 @pytest.fixture
@@ -187,10 +186,10 @@ def dabs_of(figure):
 def check_painted(figure):
     """The input is the scene with the dabs, and the field what the package makes of it."""
     state, dabs = figure.state(), dabs_of(figure)
-    module = importlib.import_module(f"nodule_lesson.widgets.{figure.name}")
+    maker = module(figure.name)
     scene = computed(figure.name, state["parameters"])["input"]
     np.testing.assert_allclose(state["input"], painted(scene, dabs), rtol=0, atol=ATOL)
-    close(state, module.compute(state["parameters"], state["input"]), f"painted {figure.name}")
+    close(state, maker.compute(state["parameters"], state["input"]), f"painted {figure.name}")
     return state, dabs
 
 
@@ -320,7 +319,7 @@ def measured(visit, **options):
     """The figure of the measures, whether or not its chapter is built."""
     html = "<!doctype html><html data-theme='light'><meta charset='utf-8'><title>One</title>"
     html += "<meta name='viewport' content='width=device-width'>"
-    figure = Figure(visit("one", html=html + widgets.segmentation_measures().page(), **options))
+    figure = Figure(visit("one", html=html + make("segmentation_measures").page(), **options))
     canvas = figure.root.locator("canvas").first
     canvas.evaluate("(node) => node.scrollIntoView({ block: 'center', behavior: 'instant' })")
     return figure, canvas.bounding_box()

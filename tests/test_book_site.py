@@ -189,7 +189,7 @@ def tiny_book(tmp_path):
         "_toc.yml": "format: jb-book\nroot: book/index\n",
         "constraints.txt": "torch==1\n",
         "nodule_lesson/value.py": "value = 'old-code'\n",
-        "nodule_lesson/widgets/figure.js": "// old-script\n",
+        "nodule_lesson/live/figure.js": "// old-script\n",
         "book/results/numbers.json": json.dumps("old-result"),
         "book/index.md": textwrap.dedent("""\
             ---
@@ -203,7 +203,7 @@ def tiny_book(tmp_path):
             from pathlib import Path
 
             print(*(Path("..", name).read_text() for name in (
-                "nodule_lesson/value.py", "nodule_lesson/widgets/figure.js",
+                "nodule_lesson/value.py", "nodule_lesson/live/figure.js",
                 "book/results/numbers.json", "constraints.txt")))
             ```
             """),
@@ -240,8 +240,8 @@ def test_no_page_shows_stale_outputs(tiny_book, capfd):
     "name",
     [
         "nodule_lesson/value.py",
-        "nodule_lesson/widgets/figure.js",
-        "nodule_lesson/widgets/new.css",
+        "nodule_lesson/live/figure.js",
+        "nodule_lesson/live/new.css",
         "book/results/numbers.json",
         "book/results/new/numbers.csv",
         "constraints.txt",
@@ -266,7 +266,7 @@ def test_a_removed_file_empties_the_cache_and_prose_does_not(tiny_book):
     cache.mkdir()
     (tiny_book / "book" / "index.md").write_text("# Other words", encoding="utf-8")
     assert not build_book.empty_stale_cache(tiny_book)
-    (tiny_book / "nodule_lesson" / "widgets" / "figure.js").unlink()
+    (tiny_book / "nodule_lesson" / "live" / "figure.js").unlink()
     assert build_book.empty_stale_cache(tiny_book)
 
 

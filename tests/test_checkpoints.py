@@ -19,9 +19,9 @@ from torch.optim import lr_scheduler
 
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
 from nodule_lesson.training import checkpoints
-from nodule_lesson.training import fit as training
+from nodule_lesson.training import fitting as training
 from nodule_lesson.training.checkpoints import Checkpoint
-from nodule_lesson.training.fit import Batches, fit
+from nodule_lesson.training.fitting import Batches, fit
 from nodule_lesson.training.losses import multitask_loss
 
 STEPS = 24

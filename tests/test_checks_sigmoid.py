@@ -13,7 +13,7 @@ from nodule_lesson import std
 from nodule_lesson.chapters.sigmoid import exercises as checks
 from nodule_lesson.chapters.sigmoid.live import compute, sigmoid_energy
 
-WIDGETS = Path(std.__file__).parent / "widgets"
+LIVE = Path(std.__file__).parent / "chapters" / "sigmoid" / "live.js"
 
 
 def h(x):
@@ -174,7 +174,7 @@ def test_the_live_figure_starts_where_it_is_told():
 
 def test_the_page_computes_the_same_energy(node, tmp_path):
     """The JavaScript of the page, run by node with a stand-in for its document."""
-    source = (WIDGETS / "sigmoid_energy.js").read_text(encoding="utf-8")
+    source = LIVE.read_text(encoding="utf-8")
     stand_in = """
 const pretty = String, states = [];
 const view = () => ({ draw: () => {} });

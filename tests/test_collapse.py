@@ -7,9 +7,8 @@ import subprocess
 
 import numpy as np
 import pytest
+from live_figures import HOMES
 from scipy.special import expit, log_expit
-
-from nodule_lesson.live import figure as live
 
 figure = importlib.import_module("nodule_lesson.chapters.training_the_model.live")
 
@@ -125,7 +124,7 @@ const mount = (name, build) => build({
 
 
 def test_the_page_computes_what_the_package_does(node, tmp_path):
-    source = (live._HERE / "collapse.js").read_text(encoding="utf-8")
+    source = (HOMES["collapse"] / "live.js").read_text(encoding="utf-8")
     body = re.sub(r"^(import [^;]*;\n|export )", "", source, flags=re.M)
     script = tmp_path / "figure.mjs"
     script.write_text(

@@ -7,11 +7,11 @@ import subprocess
 
 import numpy as np
 import pytest
+from live_figures import make, scripts
 from scipy import stats
 
-from nodule_lesson import experiments, widgets
+from nodule_lesson import experiments
 from nodule_lesson.evaluation.statistics import power
-from nodule_lesson.live import figure as live
 
 eleven = importlib.import_module("nodule_lesson.chapters.reading_the_tables.live")
 NAMES = eleven.CONTROLS[0].options
@@ -150,21 +150,13 @@ const mount = (name, build) => build({
 
 
 def test_the_page_computes_what_the_package_does(node, tmp_path):
-    figure = widgets.eleven_lesions()
+    figure = make("eleven_lesions")
     settings = [
         setting(pair=name, count=count, draw=draw)
         for name in NAMES
         for count, draw in ((11, 1), (3, 1000), (200, 17), (45, 400))
     ]
-    core, body = (
-        re.sub(
-            r"^(import [^;]*;\n|export )",
-            "",
-            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
-            flags=re.M,
-        )
-        for part in ("core", "eleven_lesions")
-    )
+    core, body = scripts("eleven_lesions")
     head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
     tail = "\nbutton();\nconsole.log(JSON.stringify({ states, set }));"

@@ -1,4 +1,4 @@
-"""nodule_lesson.data.sources.fetch against a server with faults (fault_server.py) and archives with malice."""
+"""data.sources.fetch against a server with faults (fault_server.py) and archives with malice."""
 
 import hashlib
 import json

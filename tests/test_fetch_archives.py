@@ -1,4 +1,4 @@
-"""nodule_lesson.data.sources.fetch.unpack against good archives, cut ones, and archives with malice."""
+"""data.sources.fetch.unpack against good archives, cut ones, and archives with malice."""
 
 import io
 import stat

@@ -1,4 +1,4 @@
-"""nodule_lesson.data.patches: what is written comes back, what is damaged does not open, who is where.
+"""data.patches: what is written comes back, what is damaged does not open, who is where.
 
 The references are naive loops, plain numpy and Python's own csv, json and hashlib.
 """

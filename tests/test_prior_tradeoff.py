@@ -10,12 +10,11 @@ import jupytext
 import numpy as np
 import pytest
 import torch
+from live_figures import HOMES, make, scripts
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import widgets
-from nodule_lesson.live import figure as live
 from nodule_lesson.networks.registry import load_pretrained
 
 trade = importlib.import_module("nodule_lesson.chapters.taking_apart.live")
@@ -153,8 +152,8 @@ def test_the_field_is_that_of_scipy(change):
 
 
 def test_the_file_is_small_and_so_is_the_page():
-    assert (live._HERE / "prior_tradeoff.npz").stat().st_size < 100_000
-    assert len(widgets.prior_tradeoff().page()) < 250_000
+    assert (HOMES["prior_tradeoff"] / "live.npz").stat().st_size < 100_000
+    assert len(make("prior_tradeoff").page()) < 250_000
 
 
 # --- the page's script in node -------------------------------------------------------------------
@@ -180,20 +179,12 @@ const mount = (name, build) => build({
 
 
 def test_the_page_computes_what_the_package_does(node, tmp_path):
-    figure = widgets.prior_tradeoff()
+    figure = make("prior_tradeoff")
     settings = [
         setting(lambda2=lambda2, quality=quality)
         for lambda2, quality in ((0.0, 0.0), (1.6, 0.0), (8.3, -1.0), (16.0, 0.55), (5.0, 1.0))
     ]
-    core, body = (
-        re.sub(
-            r"^(import [^;]*;\n|export )",
-            "",
-            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
-            flags=re.M,
-        )
-        for part in ("core", "prior_tradeoff")
-    )
+    core, body = scripts("prior_tradeoff")
     head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
     script.write_text(

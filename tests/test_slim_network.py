@@ -2,18 +2,16 @@
 
 import importlib
 import json
-import re
 import subprocess
 
 import numpy as np
 import pytest
 import torch
+from live_figures import HOMES, make, scripts
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import widgets
 from nodule_lesson.data.demo import open_demo
-from nodule_lesson.live import figure as live
 from nodule_lesson.networks.registry import load_pretrained, model_card
 
 slim = importlib.import_module("nodule_lesson.chapters.multitask_model.live")
@@ -29,7 +27,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def stored():
-    with np.load(live._HERE / "slim_network.npz", allow_pickle=False) as file:
+    with np.load(HOMES["slim_network"] / "live.npz", allow_pickle=False) as file:
         return dict(file)
 
 
@@ -50,7 +48,7 @@ def test_crops_are_the_middles_of_slices_scaled_as_a_whole(run):
 
 
 def test_the_stored_logits_are_those_of_the_shipped_weights(run, stored):
-    """Where this fails after new weights: call nodule_lesson.chapters.multitask_model.live.pack()."""
+    """Where this fails after new weights: call chapters.multitask_model.live.pack()."""
     images, masks, _, output = run
     rows = stored["rows"]
     # Stored in thousandths; and no two machines add up in the same order.
@@ -88,8 +86,8 @@ def test_crops_are_chosen_by_the_rules_that_their_names_say(run, stored):
 
 
 def test_the_file_is_small_and_so_is_the_page():
-    assert (live._HERE / "slim_network.npz").stat().st_size < 100_000
-    assert len(widgets.slim_network().page()) < 250_000
+    assert (HOMES["slim_network"] / "live.npz").stat().st_size < 100_000
+    assert len(make("slim_network").page()) < 250_000
 
 
 def test_unknown_crops_are_refused():
@@ -127,7 +125,7 @@ def test_the_figure_starts_where_training_has_ended():
     with torch.no_grad():
         images, _, _ = slim.demo_crops()
         mask = load_pretrained("slim")(images).mask[:, 0].numpy()
-    with np.load(live._HERE / "slim_network.npz") as file:
+    with np.load(HOMES["slim_network"] / "live.npz") as file:
         rows = file["rows"]
     for name, row in zip(slim.CROP_NAMES, rows, strict=True):
         x = slim.compute(setting(crop=name))["field"]
@@ -161,7 +159,7 @@ const mount = (name, build) => build({
 
 
 def test_the_page_computes_what_the_package_does(node, tmp_path):
-    figure = widgets.slim_network()
+    figure = make("slim_network")
     settings = [
         setting(crop=name, **change)
         for name in slim.CROP_NAMES
@@ -171,15 +169,7 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
             {"source": "the slider", "c": 0.37, "sigma": 6.0, "lambda1": 4.0, "iterations": 20},
         )
     ]
-    core, body = (
-        re.sub(
-            r"^(import [^;]*;\n|export )",
-            "",
-            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
-            flags=re.M,
-        )
-        for part in ("core", "slim_network")
-    )
+    core, body = scripts("slim_network")
     head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
     tail = """

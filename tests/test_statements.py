@@ -48,12 +48,8 @@ CHAPTERS = (
 def test_an_equation_of_the_paper_is_called_the_papers(name):
     """A bare "Eq. (6)" could be the book's own (6), (6.6) or the paper's."""
     text = (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8")
-    checker = ROOT / "nodule_lesson" / "checks" / f"{name}.py"
-    if checker.exists():
-        text += checker.read_text(encoding="utf-8")
-    for figure in re.findall(r"nodule_lesson\.widgets import (\w+)", text):
-        figure = ROOT / "nodule_lesson" / "widgets" / f"{figure}.py"
-        text += figure.read_text(encoding="utf-8") if figure.exists() else ""
+    for module in (ROOT / "nodule_lesson" / "chapters" / name).glob("*.py"):
+        text += module.read_text(encoding="utf-8")
     text = " ".join(text.split())
     bare = re.findall(r"(?<!paper's )(?<!normalises with its )\bEqs?\. \(\d+\)", text)
     assert not bare

@@ -2,18 +2,16 @@
 
 import importlib
 import json
-import re
 import subprocess
 
 import numpy as np
 import pytest
+from live_figures import make, scripts
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from nodule_lesson import widgets
 from nodule_lesson.chapters.lung_nodules_in_ct.live import ct_window
 from nodule_lesson.evaluation import classics
-from nodule_lesson.live import figure as live
 
 figure = importlib.import_module("nodule_lesson.chapters.on_real_scans.live")
 window = importlib.import_module("nodule_lesson.chapters.lung_nodules_in_ct.live")
@@ -89,7 +87,7 @@ def test_otsus_threshold_is_where_the_variance_is_largest(name):
 
 
 def test_the_still_lists_every_crop():
-    pictures = {widgets.threshold().still(nodule=name) for name in figure.TYPES}
+    pictures = {make("threshold").still(nodule=name) for name in figure.TYPES}
     assert len(pictures) == len(figure.TYPES) == len(ct_window().controls[0].options)
 
 
@@ -118,16 +116,8 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
         for keep in (figure.ALL, figure.CENTRAL)
         for t, radius in ((-700, 0), (-1000, 1), (400, 0), (-430, 3), (-20, 5))
     ]
-    core, body = (
-        re.sub(
-            r"^(import [^;]*;\n|export )",
-            "",
-            (live._HERE / f"{part}.js").read_text(encoding="utf-8"),
-            flags=re.M,
-        )
-        for part in ("core", "threshold")
-    )
-    options = widgets.threshold().options
+    core, body = scripts("threshold")
+    options = make("threshold").options
     head = f"const OPTIONS = {json.dumps(options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
     script.write_text(

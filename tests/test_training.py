@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from nodule_lesson.training import fit as training
-from nodule_lesson.training.fit import fit, shuffled
+from nodule_lesson.training import fitting as training
+from nodule_lesson.training.fitting import fit, shuffled
 
 
 def loss(logits, masks, has_nodule):

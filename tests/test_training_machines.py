@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
 from nodule_lesson.networks.registry import build_model
-from nodule_lesson.training import fit as training
+from nodule_lesson.training import fitting as training
 from nodule_lesson.training.checkpoints import Checkpoint
-from nodule_lesson.training.fit import Batches, best_precision, fit
+from nodule_lesson.training.fitting import Batches, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
 # No dilated depthwise convolution: PyTorch's bfloat16 one crashes on some CPUs.

@@ -5,9 +5,9 @@ import torch
 
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
 from nodule_lesson.networks.registry import build_model
-from nodule_lesson.training import fit as training
+from nodule_lesson.training import fitting as training
 from nodule_lesson.training.checkpoints import Checkpoint
-from nodule_lesson.training.fit import Batches, LossPlot, fit
+from nodule_lesson.training.fitting import Batches, LossPlot, fit
 from nodule_lesson.training.losses import multitask_loss
 
 # --- TensorBoard ---------------------------------------------------------------------------------

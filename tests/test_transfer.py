@@ -9,7 +9,7 @@ import torch
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
 from nodule_lesson.networks.freezing import BLOCKS, freeze
 from nodule_lesson.networks.registry import build_model
-from nodule_lesson.training.fit import Batches, fit
+from nodule_lesson.training.fitting import Batches, fit
 from nodule_lesson.training.losses import multitask_loss
 
 # Two slices of 32x32 a step: the numbers do not matter, only which of them move.

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import importlib
 import io
 import re
 import subprocess
@@ -12,17 +11,17 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
+from live_figures import CHAPTERS, HOMES, NAMES, make, module
 from matplotlib.image import imread
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import std, widgets
+from nodule_lesson import std
 from nodule_lesson.data.demo import open_demo
 from nodule_lesson.data.patches import normalisation
 from nodule_lesson.evaluation import measures as metrics
 from nodule_lesson.evaluation import statistics
-from nodule_lesson.live import figure as live
 from nodule_lesson.live import scenes
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 from nodule_lesson.networks import blocks
@@ -38,18 +37,13 @@ LABELS = {
     "iterations": "iterations",
 }
 # Every call that a chapter makes: each figure as it is, and the small explorer.
-CALLS = [(name, {}) for name in widgets.__all__] + [("std_explorer", {"compact": True})]
-
-
-def module(name):
-    """The module of a figure: the package's attribute of that name is the function."""
-    return importlib.import_module(f"nodule_lesson.widgets.{name}")
+CALLS = [(name, {}) for name in NAMES] + [("std_explorer", {"compact": True})]
 
 
 @pytest.fixture(scope="module", params=CALLS, ids=lambda call: "-".join([call[0], *call[1]]))
 def figure(request):
     name, options = request.param
-    return getattr(widgets, name)(**options)
+    return make(name, **options)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +60,7 @@ def explorer():
 
 
 def test_the_model_figures_are_there():
-    assert "std_explorer" in widgets.__all__
-    assert widgets.__all__ == sorted(widgets.__all__)
+    assert "std_explorer" in NAMES
 
 
 def test_controls_carry_the_names_of_the_equations(figure):
@@ -234,7 +227,7 @@ def test_moving_a_control_runs_the_readers_python(figure):
 
 
 def test_the_explorer_in_a_kernel_shows_what_the_package_computes(monkeypatch):
-    image, controls = parts(widgets.std_explorer().kernel())
+    image, controls = parts(make("std_explorer").kernel())
     before = image.value
     controls["σ"].value = 5.0
     moved = image.value
@@ -286,7 +279,7 @@ def test_a_book_carries_the_page_alone(figure, monkeypatch):
 def test_ipywidgets_is_imported_by_a_kernel_alone():
     program = (
         "import os, sys; os.environ['NODULE_LESSON_PAGE_ONLY'] = '1'\n"
-        "from nodule_lesson.widgets import std_explorer\n"
+        "from nodule_lesson.chapters.soft_threshold_dynamics.live import std_explorer\n"
         "std_explorer(compact=True)._repr_mimebundle_()\n"
         "print('ipywidgets' in sys.modules)"
     )
@@ -327,21 +320,21 @@ def test_starting_values_that_no_control_can_show_are_refused(initial, found):
 
 
 def test_a_figure_starts_where_it_is_told():
-    figure = widgets.std_explorer(sigma=5.0, scene="ring")
+    figure = make("std_explorer", sigma=5.0, scene="ring")
     assert figure.parameters["sigma"] == 5.0 and figure.parameters["scene"] == "ring"
     assert "&quot;value&quot;: 5.0" in figure.page()
-    assert figure.still() != widgets.std_explorer().still()
+    assert figure.still() != make("std_explorer").still()
     _, controls = parts(figure.kernel())
     assert controls["σ"].value == 5.0 and controls["input"].value == "ring"
     with pytest.raises(ValueError, match="found sgima"):
-        widgets.std_explorer(sgima=2)
+        make("std_explorer", sgima=2)
 
 
 def test_the_small_explorer_leaves_the_rest_out(explorer):
-    small = widgets.std_explorer(compact=True)
+    small = make("std_explorer", compact=True)
     assert tuple(control.name for control in small.controls) == explorer.COMPACT
     # What it leaves out stands where the whole one has it.
-    whole = widgets.std_explorer()
+    whole = make("std_explorer")
     np.testing.assert_array_equal(
         small.compute(small.parameters)["field"], whole.compute(whole.parameters)["field"]
     )
@@ -503,8 +496,8 @@ def test_eq6_takes_its_ends_from_the_slice_or_from_the_set(ct):
 
 def test_the_page_of_the_window_is_small():
     """The crops travel in the page: what they add stays below a quarter of a megabyte."""
-    assert len(widgets.ct_window().page()) < 350_000
-    options = widgets.ct_window().options
+    assert len(make("ct_window").page()) < 350_000
+    options = make("ct_window").options
     assert sum(len(text) for pair in options["types"].values() for text in pair) < 250_000
 
 
@@ -555,9 +548,7 @@ def test_the_curves_pass_through_the_present_setting(outlines):
         np.testing.assert_equal(found[name][1], value)
 
 
-def test_every_module_with_a_script_is_exported():
-    folder = live._HERE
-    pairs = {path.stem for path in folder.glob("*.js")} - {"core", "kit"}
-    assert pairs == set(widgets.__all__)
-    for name in pairs:
-        assert (folder / f"{name}.py").exists()
+def test_every_script_of_a_chapter_has_its_module():
+    assert {path.parent for path in CHAPTERS.glob("*/live.js")} == set(HOMES.values())
+    for name in NAMES:
+        assert make(name).name == name

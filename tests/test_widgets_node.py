@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 from contourpy import contour_generator
+from live_figures import make
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import std, widgets
+from nodule_lesson import std
 from nodule_lesson.evaluation import measures as metrics
 from nodule_lesson.live import scenes
 
-CORE = Path(widgets.__file__).with_name("core.js")
+CORE = Path(std.__file__).parent / "live" / "std.js"
 ATOL = 1e-5
 BASE = {"sigma": 2.0, "lambda1": 1.8, "lambda2": 1.0, "c": 1.0, "epsilon": 1.0, "iterations": 10}
 
@@ -236,7 +237,7 @@ const contour = () => [];
 
 def test_the_window_is_that_of_the_package(node, tmp_path):
     module = importlib.import_module("nodule_lesson.chapters.lung_nodules_in_ct.live")
-    figure = widgets.ct_window()
+    figure = make("ct_window")
     windows = [(-600, 1500), (40, 400), (-860, 50), (-1000, 50), (500, 2500)]
     settings = [
         {"nodule": name, "display": display, "level": level, "width": width}

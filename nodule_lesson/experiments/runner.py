@@ -27,7 +27,7 @@ from nodule_lesson.experiments import variants
 from nodule_lesson.files import write_whole
 from nodule_lesson.std import soft_threshold_dynamics
 from nodule_lesson.training.checkpoints import Checkpoint
-from nodule_lesson.training.fit import PRECISIONS, Batches, best_device, best_precision, fit
+from nodule_lesson.training.fitting import PRECISIONS, Batches, best_device, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
 LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep

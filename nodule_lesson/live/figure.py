@@ -51,11 +51,13 @@ class Choice:
 class LiveFigure:
     """A figure with controls, shown by Jupyter as widgets and by the book as a page element.
 
+    module: the file of the module that makes it; its script, live.js, stands beside that.
     compute(parameters) gives a dictionary with at least `input` and `field`, arrays: what is
     drawn and what it was computed from. draw(parameters, result) gives a matplotlib Figure.
     """
 
     name: str
+    module: str
     controls: tuple
     compute: Callable
     draw: Callable
@@ -82,14 +84,14 @@ class LiveFigure:
         still = base64.b64encode(self.still("webp")).decode()
         controls = json.dumps([asdict(control) for control in self.controls], ensure_ascii=False)
         return (
-            f"<style>{(_HERE / 'live.css').read_text(encoding='utf-8')}</style>"
+            f"<style>{(_HERE / 'figure.css').read_text(encoding='utf-8')}</style>"
             f'<div class="live-figure" data-live-figure="{self.name}" '
             f'data-controls="{html.escape(controls)}" '
             f'data-options="{html.escape(json.dumps(self.options))}">'
             f'<img class="lf-still" alt="{html.escape(self.alt)}" '
             f'src="data:image/webp;base64,{still}">'
             f'<p class="lf-caption">{self.caption}</p></div>'
-            f"<script>\n{_bundle(self.name)}</script>"
+            f"<script>\n{_bundle(Path(self.module).parent)}</script>"
         )
 
     def kernel(self):
@@ -149,15 +151,14 @@ def _widget(ipywidgets, control):
     return kind(min=control.minimum, max=control.maximum, step=control.step, **common)
 
 
-def _bundle(name):
-    """The figure's module with those that it imports, as one: the page loads no other file.
+def _bundle(home):
+    """The figure's script with those that it imports, as one: the page loads no other file.
 
     A function rather than a module: a page runs its modules last, after a megabyte of the theme's
     scripts, and a figure should answer at once.
     """
-    sources = [
-        (_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("core", "kit", name)
-    ]
-    text = re.sub(r"^import [^;]*;\n", "", "".join(sources), flags=re.MULTILINE)
+    files = (_HERE / "std.js", _HERE / "figure.js", home / "live.js")
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
     return f'(() => {{\n"use strict";\n{text}}})();\n'

@@ -1,8 +1,8 @@
 """The four networks that the paper compares with: UNet, ResUNet, ResUNet++ and DeepLabv3+.
 
 Each is as its own paper draws it, for images of one channel, with the blocks of
-`nodule_lesson.networks.blocks` wherever they are the same. width=64 is the published size; all channels
-scale with it, none of a convolution under 16. All take (N, 1, H, W), H and W multiples of 16, and
+`networks.blocks` wherever they are the same. width=64 is the published size; all channels scale
+with it, none of a convolution under 16. All take (N, 1, H, W), H and W multiples of 16, and
 return an `Output` whose `nodule` is None: the mask is a plain sigmoid of u. Parameters at width
 64, beside what is published:
 

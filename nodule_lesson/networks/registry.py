@@ -198,7 +198,7 @@ def _check_scaled(model, inputs):
     low, high = image.min().item(), image.max().item()
     if not (low >= 0 and high <= 1):
         raise ValueError(
-            "these weights are for images in [0, 1], scaled by nodule_lesson.data.patches.normalise; "
+            "these weights are for images in [0, 1], scaled by nodule_lesson.data.normalise; "
             f"found values from {low:.4g} to {high:.4g}."
         )
 

@@ -43,7 +43,7 @@ def dice_loss(probability, target, smooth=1.0, over="slice"):
 def multitask_loss(output, mask, has_nodule, lambda1=1.0, lambda2=1.0, dice_over="slice"):
     """The paper's Eq. (7): L = L_Dice + lambda1 L_BCE^seg + lambda2 L_BCE^class.
 
-    output: what a network of the lesson returns, `nodule_lesson.networks.detection_guided.Output`. mask:
+    output: what a network of the lesson returns, `nodule_lesson.networks.Output`. mask:
     (N, 1, H, W), 0 or 1, of any type. has_nodule: (N,), 0 or 1. Without a classifier
     (output.nodule is None) the last term is missing. Both weights are 1 in the paper, and are not
     those of its Eqs. (4) and (5), which have the same names. dice_over: what the Dice loss is

@@ -69,9 +69,9 @@ def _examples():
 def example(name):
     """A slice that shows a type, one of TYPES: HU, consensus, readers' bits, each (128, 128).
 
-    Simulated by an early `nodule_lesson.data.phantom` and chosen by eye, one for each type: they are
-    kept as they are, and are no slices of the demo set. int16, boolean and uint8. Raises
-    ValueError for another name.
+    Simulated by an early `data.phantom` and chosen by eye, one for each type: they are kept as
+    they are, and are no slices of the demo set. int16, boolean and uint8. Raises ValueError for
+    another name.
     """
     if name not in TYPES:
         raise ValueError(f"nodule must be one of {', '.join(TYPES)}; found {name!r}.")

@@ -40,7 +40,7 @@ def eq7(loss):
     """loss(logits, masks, nodule_logits, has_nodule, lambda1, lambda2) -> the paper's Eq. (7).
 
     Called with arrays of the shapes (N, H, W), (N, H, W), (N,) and (N,): once with moderate
-    logits, once with logits of some hundreds. Dice as in `nodule_lesson.training.losses.dice_loss`.
+    logits, once with logits of some hundreds. Dice as in `nodule_lesson.training.dice_loss`.
     """
     cases = [_case(spread) for spread in (1.5, 400.0)]
     with np.errstate(all="ignore"):

@@ -3,8 +3,8 @@
     from nodule_lesson.data.demo import open_demo
     patch_set = open_demo("luna_like")          # or "clinic_like"
 
-Crops of simulated scans (`nodule_lesson.data.phantom`), HU in steps of 16 so that both sets fit into
-2 MB. The cache is the folder NODULE_LESSON_CACHE, else the system's usual one.
+Crops of simulated scans (`nodule_lesson.data.phantom`), HU in steps of 16 so that both sets fit
+into 2 MB. The cache is the folder NODULE_LESSON_CACHE, else the system's usual one.
 """
 
 import hashlib

@@ -147,7 +147,7 @@ def fit(
     compiled: whether torch.compile makes fewer, larger kernels of the network's, and of these one
     CUDA graph; it takes minutes first. Where the forward pass cannot be compiled, a warning says
     so and the network runs as it is; a failure in the backward pass ends the training.
-    checkpoint: None, or a `nodule_lesson.training.checkpoints.Checkpoint`: where its file is there,
+    checkpoint: None, or a `nodule_lesson.training.Checkpoint`: where its file is there,
     training goes on from it. batches then need state_dict and load_state_dict, as `Batches` have;
     a watch that has them is kept too. What a checkpoint cannot hold, and a folder that cannot be
     written, are told before the first step. log: None, or a folder for TensorBoard: loss and

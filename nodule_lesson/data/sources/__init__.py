@@ -1,0 +1,1 @@
+"""Where public scans and outlines come from: LUNA16, Imaging Data Commons, Kaggle."""

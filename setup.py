@@ -1,0 +1,9 @@
+"""The packages are found, not listed; what the experiments found is installed with them."""
+
+from setuptools import find_namespace_packages, setup
+
+setup(
+    packages=[*find_namespace_packages(include=["nodule_lesson*"]), "nodule_lesson.results"],
+    # So that a notebook on Colab reads it.
+    package_dir={"nodule_lesson.results": "book/results/experiments"},
+)
