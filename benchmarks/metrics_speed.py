@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.metrics import HausdorffDistanceMetric, SurfaceDistanceMetric
-from provenance import provenance, seconds, sha256
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.spatial import KDTree
 
 from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.provenance import provenance, seconds, sha256
 
 SIZE, SEED = 128, 0
 SPACINGS = {"square pixels": (0.7, 0.7), "oblong pixels": (0.7, 0.6)}

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from provenance import provenance
 from torch.utils.data import DataLoader, RandomSampler
 
 from nodule_lesson.data.patches import COLUMNS, PatchSet
+from nodule_lesson.provenance import provenance
 
 SIZE, BATCH, SEED = 128, 10, 0
 SLICES = [1000, 10_000, 100_000]

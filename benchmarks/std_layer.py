@@ -30,9 +30,9 @@ from pathlib import Path
 
 import torch
 from kornia.filters import gaussian_blur2d
-from provenance import provenance, seconds
 from torch.nn import functional as F
 
+from nodule_lesson.provenance import provenance, seconds
 from nodule_lesson.std import soft_threshold_dynamics
 
 BATCH, SIZE, ITERATIONS, SIGMAS, SEED = 10, 128, 10, (1.0, 3.0, 5.0), 0

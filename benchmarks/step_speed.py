@@ -15,13 +15,13 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from provenance import provenance, seconds
-from simulated_to_real import write
 from torch import nn
 
 from nodule_lesson import build_model
 from nodule_lesson.experiments.grid import PROFILES, ROWS, model_options
+from nodule_lesson.files import write_json
 from nodule_lesson.networks.blocks import DepthwiseConv
+from nodule_lesson.provenance import provenance, seconds
 from nodule_lesson.training.losses import multitask_loss
 
 BATCH, SIDE, WARM = 10, 64, 2
@@ -89,7 +89,7 @@ def main(arguments=None):
             "rows": rows,
             "provenance": provenance(f"python benchmarks/step_speed.py --rounds {options.rounds}"),
         }
-        write(options.out, result)
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":

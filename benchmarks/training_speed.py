@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from provenance import provenance, seconds
-from simulated_to_real import write
 from torch.utils.data import DataLoader, Dataset
 
+from nodule_lesson.files import write_json
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.provenance import provenance, seconds
 from nodule_lesson.training.fitting import READ_EVERY, Batches, best_device, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
@@ -157,23 +157,22 @@ def main(arguments=None):
     source = provenance(f"python benchmarks/training_speed.py {command}")
     cuda = device.type == "cuda"
     source["clock"] = source["clock"] if device.type == "cpu" else "wall time"
-    write(
-        options.out,
-        {
-            "what": "Images a second of a training: fit beside a plain loop, by rounds.",
-            "setting": {
-                "device": torch.cuda.get_device_name() if cuda else device.type,
-                "network": options.network,
-                "side": options.side,
-                "batch": BATCH,
-                "steps": options.steps,
-                "rounds": options.rounds,
-                "seed": 0,
-            },
-            "rows": rows,
-            "provenance": source,
+    result = {
+        "what": "Images a second of a training: fit beside a plain loop, by rounds.",
+        "setting": {
+            "device": torch.cuda.get_device_name() if cuda else device.type,
+            "network": options.network,
+            "side": options.side,
+            "batch": BATCH,
+            "steps": options.steps,
+            "rounds": options.rounds,
+            "seed": 0,
         },
-    )
+        "rows": rows,
+        "provenance": source,
+    }
+    if options.out is not None:
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from nodule_lesson.data.sources import fetch, idc
+from nodule_lesson.files import write_whole
 
 PARQUET = "idc_index_data/idc_index.parquet"
 WANTED = {
@@ -76,7 +77,7 @@ def main():
     writer = csv.DictWriter(text, idc.COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    fetch.write_whole(chosen.out, text.getvalue().encode())
+    write_whole(chosen.out, text.getvalue().encode())
     for count in (10, 20, len(rows)):
         size = fetch.readable(sum(row["bytes"] for row in rows[:count]))
         found = sum(row["nodules"] for row in rows[:count])

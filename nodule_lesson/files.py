@@ -1,29 +1,46 @@
 """What results, weights and checkpoints share: files that are whole, configurations compared."""
 
+import json
 import os
+import re
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 
-def write_whole(path, data):
-    """Write the bytes `data` to `path`, all or nothing; its folder is made where it is missing.
+@contextmanager
+def whole_file(path):
+    """A binary file to write that becomes `path` when the block ends, and nothing if it fails.
 
-    Until then they lie beside it, in a file of a name that nobody else has: two that write the
-    same path at once, threads or machines of a cluster, do not mix.
+    Until then it lies beside `path` under a name that nobody else has: two that write the same
+    path at once, threads or machines of a cluster, do not mix.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         with partial.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)  # on a full disk, above all
+        partial.unlink(missing_ok=True)  # a full disk needs the room
         raise
+
+
+def write_whole(path, data):
+    """Write the bytes `data` to `path`, all or nothing; its folder is made where it is missing."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write(data)
+
+
+def write_json(path, result):
+    """Write what JSON can hold, all or nothing, with each list of numbers on one line."""
+    text = json.dumps(result, indent=1)
+    text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
+    write_whole(path, f"{text}\n".encode())
 
 
 def make_folder(path):

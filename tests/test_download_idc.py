@@ -20,7 +20,7 @@ from fault_server import FaultServer, always, cut, ignore_range, page, slow, sta
 
 from nodule_lesson.data import contours
 from nodule_lesson.data.sources import fetch, idc
-from nodule_lesson.data.sources.fetch import files, transfer
+from nodule_lesson.data.sources.fetch import common, transfer
 
 SCRIPTS = Path(__file__).parents[1] / "data_scripts"
 SCRIPT = SCRIPTS / "download_idc.py"
@@ -240,7 +240,7 @@ def test_files_that_a_user_took_away_are_fetched_again(bucket, tmp_path, extract
 
 def test_a_small_disk(bucket, tmp_path, monkeypatch, capsys, extracted):
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 100_000)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(common.shutil, "disk_usage", lambda folder: usage)
     assert run(bucket, tmp_path / "out") == 1
     assert "error: LIDC-IDRI needs 120 kB" in capsys.readouterr().err
     assert bucket.requests == []

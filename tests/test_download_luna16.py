@@ -17,7 +17,7 @@ import pytest
 from fault_server import FaultServer, always, cut, page, slow, status
 
 from nodule_lesson.data.sources import fetch, luna16
-from nodule_lesson.data.sources.fetch import files, transfer
+from nodule_lesson.data.sources.fetch import common, transfer
 
 SCRIPT = Path(__file__).parents[1] / "data_scripts" / "download_luna16.py"
 ANNOTATIONS = b"seriesuid,coordX,coordY,coordZ,diameter_mm\r\n1.2.0,-12.5,3.25,-100,5.6\r\n"
@@ -215,7 +215,7 @@ def test_a_zip_that_leads_outside(zenodo, tmp_path, capsys, name):
 
 def test_a_small_disk(zenodo, tmp_path, monkeypatch, capsys):
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 100_000)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(common.shutil, "disk_usage", lambda folder: usage)
     assert run("--out", tmp_path) == 1  # 40.5 kB of zip, about 1.9 times that unpacked
     output = capsys.readouterr()
     assert "error: LUNA16 needs 117 kB" in output.err and "100 kB is free" in output.err

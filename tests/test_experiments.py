@@ -16,10 +16,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from nodule_lesson import provenance
 from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.evaluation.measures import assd, hausdorff_distance
 from nodule_lesson.experiments import data as sets
-from nodule_lesson.experiments import grid, results, schedule, variants
+from nodule_lesson.experiments import grid, results, schedule, scoring, variants
 from nodule_lesson.experiments import runner as run
 from nodule_lesson.experiments.__main__ import main
 from nodule_lesson.networks.freezing import freeze
@@ -393,7 +394,7 @@ def night(data, work):
         assert all(torch.equal(before[k], after[k]) for k in before)
         if step % chosen.every == 0:
             looks.append(
-                run.lesion_dice(run.predict(chosen.model, data.small)["mask"], data.small)
+                scoring.lesion_dice(scoring.predict(chosen.model, data.small)["mask"], data.small)
             )
             chosen.model.train()
 
@@ -445,7 +446,7 @@ def test_the_best_threshold_is_that_of_the_training_lesions(data):
         name: {"x": np.where(part.masks[:, 0].numpy() > 0, 0.3, 0.2)}
         for name, part in slices.items()
     }
-    found = run.at_best_threshold(predictions, slices)
+    found = scoring.at_best_threshold(predictions, slices)
     assert found["threshold"] == 0.3 and set(found["dice"]["large"]) == {1.0}
 
 
@@ -454,7 +455,7 @@ def test_the_temperature_undoes_a_classifier_that_is_too_sure(data):
     slices = copy.copy(data.large)
     logit = random.normal(0, 2, 4000)
     slices.has_nodule = torch.from_numpy(random.random(4000) < 1 / (1 + np.exp(-logit))).float()
-    found = run.best_temperature(1 / (1 + np.exp(-3 * logit)), slices)
+    found = scoring.best_temperature(1 / (1 + np.exp(-3 * logit)), slices)
     assert found == pytest.approx(3, rel=0.1)
 
 
@@ -506,14 +507,14 @@ def test_each_parameter_learns_at_the_rate_that_its_row_says():
 
 
 def augmented(data, **amounts):
-    batches = variants.Augmented(run.Batches(*run.on_device(data.clinic), size=6, seed=0), 0)
+    batches = variants.Augmented(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
     for name in ("DEGREES", "SCALE", "PIXELS", "CONTRAST", "BRIGHTNESS"):
         setattr(batches, name, amounts.get(name, 0))
     return batches
 
 
 def test_an_augmented_mask_moves_with_its_image_and_the_rest_stays(data):
-    plain = next(run.Batches(*run.on_device(data.clinic), size=6, seed=0))
+    plain = next(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0))
     still = next(augmented(data))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(plain, still, strict=True))
     moving = {"DEGREES": 15, "SCALE": 0.1, "PIXELS": 4}
@@ -535,9 +536,9 @@ def test_an_augmented_mask_moves_with_its_image_and_the_rest_stays(data):
 
 
 def test_augmented_batches_go_on_where_they_were(data):
-    first = variants.Augmented(run.Batches(*run.on_device(data.clinic), size=6, seed=0), 0)
+    first = variants.Augmented(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
     next(first), next(first)
-    second = variants.Augmented(run.Batches(*run.on_device(data.clinic), size=6, seed=0), 0)
+    second = variants.Augmented(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(next(first), next(second), strict=True))
 
@@ -585,7 +586,7 @@ def test_provenance_names_the_command_and_who_made_the_weights(result, data, wor
     assert source["command"] == (
         'python -m nodule_lesson.experiments --rows "transfer" --profile demo --data FOLDER'
     )
-    assert source["pretrained"]["code_sha256"] == source["code_sha256"] == run.code_sha256()
+    assert source["pretrained"]["code_sha256"] == source["code_sha256"] == provenance.code_sha256()
     assert source["device"].endswith(" CPU")
     unlike = run.pretrained_by(one_run("proposed"), data, work)
     assert unlike is None
@@ -641,7 +642,7 @@ def test_trained_weights_of_a_slim_network_are_kept_in_16_bits(result, data, wor
     assert set(kept) == set(model.state_dict())
     assert all(v.dtype == torch.float16 for v in kept.values() if v.is_floating_point())
     model.load_state_dict(kept)
-    c = run.lesion_scores(run.predict(model, data.large), data.large)["c"]
+    c = scoring.lesion_scores(scoring.predict(model, data.large), data.large)["c"]
     assert np.allclose(c, result["scores"]["large"]["c"], atol=5e-3)
 
 
@@ -677,9 +678,9 @@ def test_scores_are_those_of_a_double_loop(data):
     mask = random.random(slices.masks[:, 0].shape) < 0.2
     truth = slices.masks[:, 0].numpy() > 0
     c = random.random(len(slices))
-    scores = run.lesion_scores({"mask": mask, "c": c}, slices)
-    table = run.lesion_table(slices)
-    assert scores["dice"] == run.lesion_dice(mask, slices)
+    scores = scoring.lesion_scores({"mask": mask, "c": c}, slices)
+    table = scoring.lesion_table(slices)
+    assert scores["dice"] == scoring.lesion_dice(mask, slices)
     for number, name in enumerate(table["lesion"]):
         rows = np.flatnonzero((slices.lesion == name) & truth.any((1, 2)))
         tp = sum((mask[r] & truth[r]).sum() for r in rows)
@@ -696,7 +697,7 @@ def test_a_pixel_of_unknown_size_has_no_distance_and_keeps_its_overlap(data):
     slices = copy.deepcopy(data.large)
     slices.slices["row_mm"] = np.full(len(slices), np.nan)
     predicted = {"mask": slices.masks[:, 0].numpy() > 0, "c": None}
-    scores = run.lesion_scores(predicted, slices)
+    scores = scoring.lesion_scores(predicted, slices)
     assert set(scores["assd"]) == {None} and set(scores["dice"]) == {1.0}
 
 
@@ -996,8 +997,8 @@ def test_the_help_names_every_profile_row_and_stage_on_a_line_of_its_own(capsys)
 def lesions(data):
     return {
         "checksums": data.checksums,
-        "small": run.lesion_table(data.small),
-        "large": run.lesion_table(data.large),
+        "small": scoring.lesion_table(data.small),
+        "large": scoring.lesion_table(data.large),
     }
 
 

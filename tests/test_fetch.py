@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodule_lesson.data.sources import fetch
-from nodule_lesson.data.sources.fetch import files, transfer
+from nodule_lesson.data.sources.fetch import common, transfer
 
 DATA = random.Random(0).randbytes(50_000)
 OTHER = random.Random(1).randbytes(50_000)
@@ -111,7 +111,7 @@ def test_a_body_in_chunks_is_complete_by_its_end_mark(server, tmp_path):
 def test_a_shared_bar_ends_at_the_sum(server, tmp_path):
     server.files["/b.bin"] = OTHER
     server.faults["/a.bin"] = [cut(20_000), ignore_range()]
-    with files.byte_bar("both", 100_000) as bar:
+    with common.byte_bar("both", 100_000) as bar:
         fetch.download(server.url("/a.bin"), tmp_path / "a.bin", bar=bar)
         fetch.download(server.url("/b.bin"), tmp_path / "b.bin", bar=bar)
         fetch.download(server.url("/b.bin"), tmp_path / "b.bin", bar=bar)
@@ -392,7 +392,7 @@ def test_small_documents(server):
 
 def small_disk(monkeypatch, free):
     usage = namedtuple("usage", "total used free")(10**12, 10**12 - free, free)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(common.shutil, "disk_usage", lambda folder: usage)
 
 
 def test_a_full_disk_is_found_before_a_byte_is_fetched(server, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodule_lesson.data.sources import fetch
-from nodule_lesson.data.sources.fetch import archives, files
+from nodule_lesson.data.sources.fetch import archives, common
 
 GOOD = {"subset0/a.mhd": b"header", "subset0/a.raw": bytes(300_000), "empty.txt": b""}
 
@@ -100,7 +100,7 @@ def test_a_second_time_only_what_is_missing_or_wrong(tmp_path, make, monkeypatch
 def test_an_interruption_leaves_whole_files_and_the_next_call_goes_on(tmp_path, monkeypatch):
     archive, out = make_zip(tmp_path / "a.zip"), tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(files.tqdm, "update", interrupt_at(100_000))
+        patched.setattr(common.tqdm, "update", interrupt_at(100_000))
         with pytest.raises(KeyboardInterrupt):
             fetch.unpack(archive, out)
     assert contents(out) == {"subset0/a.mhd": b"header"}
@@ -163,7 +163,7 @@ def test_a_bomb(tmp_path, make, monkeypatch):
     archive = make(tmp_path / "a", {f"{k}": bytes(10_000_000) for k in range(3)})
     assert archive.stat().st_size < 100_000
     usage = namedtuple("usage", "total used free")(10**9, 10**9, 20_000_000)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(common.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(OSError, match="a, unpacked, needs 30 MB on the disk .* 20 MB is free"):
         fetch.unpack(archive, tmp_path / "out")
     assert contents(tmp_path / "out") == {}

@@ -28,7 +28,7 @@ from nodule_lesson.networks.registry import (
 )
 from nodule_lesson.std import STDSigmoid
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+STUDIES = Path(__file__).parents[1] / "studies"
 RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
 
 
@@ -236,7 +236,7 @@ def test_a_card_tells_where_weights_come_from(name):
     assert card["data"]["source"] and card["data"]["licence"] and card["recipe"]["seed"] == 0
     for source in card["data"]["sources"]:
         assert source["doi"].startswith("10.") and source["licence"]
-    assert "benchmarks/slim_weights.py" in card["provenance"]["command"]
+    assert "studies/slim_weights.py" in card["provenance"]["command"]
     assert len(card["data"].get("sha256") or card["data"]["simulator_sha256"]) == 64
     for size in ("scores", "scores at 128x128"):
         assert set(card[size]) == {
@@ -294,7 +294,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_the_script_stores_what_ships_and_its_recipe_is_that_of_the_card(name, monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(STUDIES)
     import slim_weights
     from safetensors.torch import load, load_file
 
@@ -311,7 +311,7 @@ def test_the_script_stores_what_ships_and_its_recipe_is_that_of_the_card(name, m
 @pytest.mark.parametrize("side, scores", [(64, "scores"), (128, "scores at 128x128")])
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_scores_on_real_slices_can_be_made_again(name, side, scores, real_data, monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(STUDIES)
     from crops import load_real
     from slim_weights import score
 
@@ -326,7 +326,7 @@ def test_scores_on_real_slices_can_be_made_again(name, side, scores, real_data, 
 
 def test_batches_of_both_sizes_take_turns(monkeypatch):
     """Crops with a nodule come first, and a crop has a nodule where its mask has a pixel."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(STUDIES)
     from crops import simulate
     from slim_weights import CROPS, both_sizes
 
@@ -344,7 +344,7 @@ def test_batches_of_both_sizes_take_turns(monkeypatch):
 
 def test_the_auc_of_c_is_that_of_scipy(monkeypatch):
     """The share of ordered pairs equals Mann and Whitney's U over their number."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(STUDIES)
     from scipy.stats import mannwhitneyu
     from slim_weights import area_under_curve
 
@@ -359,7 +359,7 @@ def test_training_slim_networks_needs_real_slices(tmp_path):
 
     environment = {"PATH": "/usr/bin:/bin"}
     found = subprocess.run(
-        [sys.executable, BENCHMARKS / "slim_weights.py"],
+        [sys.executable, STUDIES / "slim_weights.py"],
         capture_output=True,
         text=True,
         env=environment,

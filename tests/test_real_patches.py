@@ -1,4 +1,4 @@
-"""benchmarks/real_patches.py: the real slices as the PatchSets that the experiments take."""
+"""studies/real_patches.py: the real slices as the PatchSets that the experiments take."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments.results import results_folder
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "real_patches.py"
+SCRIPT = Path(__file__).parent.parent / "studies" / "real_patches.py"
 
 
 @pytest.fixture(scope="module")

@@ -296,7 +296,7 @@ def test_code_reads_and_writes_text_as_utf_8():
     calls = [ast.parse(text).body[0].value for text in ("p.read_text()", "open(p, 'w')")]
     assert all(without_encoding(call) for call in calls)
     assert not without_encoding(ast.parse("open(p, 'rb')").body[0].value)
-    for part in ("nodule_lesson", "tools", "benchmarks", "data_scripts", "tests"):
+    for part in ("nodule_lesson", "tools", "benchmarks", "studies", "data_scripts", "tests"):
         for path in (ROOT / part).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call):

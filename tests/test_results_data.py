@@ -190,7 +190,7 @@ def test_reading_speeds_say_where_they_come_from_and_add_up():
 
 @pytest.mark.parametrize("name", ["simulated_to_real", "simulated_realism"])
 def test_scripts_say_what_they_need(name):
-    script = RESULTS.parent.parent / "benchmarks" / f"{name}.py"
+    script = RESULTS.parent.parent / "studies" / f"{name}.py"
     environment = {k: v for k, v in os.environ.items() if k != "NODULE_REAL_DATA"}
     found = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, env=environment

@@ -90,7 +90,7 @@ def test_real_results_are_whole():
 
 def test_script_runs_on_some_real_slices(real_data, tmp_path):
     out = tmp_path / "out.json"
-    script = ROOT / "benchmarks" / "std_on_real_slices.py"
+    script = ROOT / "studies" / "std_on_real_slices.py"
     run = [sys.executable, script, "--data", real_data, "--slices", "50", "--out", out]
     found = subprocess.run(run, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
@@ -101,7 +101,7 @@ def test_script_runs_on_some_real_slices(real_data, tmp_path):
 
 
 def test_script_says_what_it_needs():
-    script = ROOT / "benchmarks" / "std_on_real_slices.py"
+    script = ROOT / "studies" / "std_on_real_slices.py"
     environment = {k: v for k, v in os.environ.items() if k != "NODULE_REAL_DATA"}
     found = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, env=environment

@@ -8,7 +8,7 @@
 #                                          start from into book/results/pretrained
 #
 # The code is a clone of one commit, since the work tree changes meanwhile; it uses the Python of
-# the work tree's .venv. Real stages need NODULE_REAL_DATA (benchmarks/real_patches.py). All files
+# the work tree's .venv. Real stages need NODULE_REAL_DATA (studies/real_patches.py). All files
 # lie in the folder NIGHT (default: the user's cache). WORKERS: processes of one thread (default 2);
 # stage 3 is one run: WORKERS=1 THREADS=2.
 # NICE: how far they step back for others, from 19 (the default) to 0.
@@ -38,7 +38,7 @@ start)
   done
   cd "$code"
   if [ ! -d "$night/real" ] && [ -n "${NODULE_REAL_DATA:-}" ]; then
-    PYTHONPATH=$code $python benchmarks/real_patches.py "$night/real.part"
+    PYTHONPATH=$code $python studies/real_patches.py "$night/real.part"
     mv "$night/real.part" "$night/real"
   fi
   # Linux may weigh whole sessions (autogroup): nice alone would then change nothing.

@@ -146,7 +146,7 @@ def crossed(values, patients, clinics=None, level=0.95):
     than the runs inside the clinics lead one to expect, both are pooled, as the likelihood of a
     mixed model has it (REML of a balanced design). The interval is m -+ t sqrt(V), with
     V^2 / (V_t^2 / f_t + V_p^2 / f_p) degrees of freedom (Satterthwaite 1946).
-    `benchmarks/coverage.py` measures how often it holds the truth. Raises ValueError for other
+    `studies/coverage.py` measures how often it holds the truth. Raises ValueError for other
     shapes, and for fewer than two clinics or patients.
     """
     values, patients = np.asarray(values, dtype=float), np.asarray(patients)

@@ -11,6 +11,7 @@ import torch
 from nodule_lesson.data.demo import cache_folder
 from nodule_lesson.experiments import evidence, grid, paper, schedule
 from nodule_lesson.experiments.results import read, results_folder
+from nodule_lesson.jobs import cores
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +59,7 @@ def main(arguments=None):
     table = int(table) if table.isdigit() else table
     if options.workers == 1 and not torch.cuda.is_available():
         if "OMP_NUM_THREADS" not in os.environ:  # torch itself reads it
-            torch.set_num_threads(schedule.cores())
+            torch.set_num_threads(cores())
     name = "simulated" if options.data == "simulated" else Path(options.data).resolve().name
     try:
         if options.stage:

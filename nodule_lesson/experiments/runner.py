@@ -1,13 +1,12 @@
-"""One run: train a row's network, score it lesion by lesion, and say where it all came from."""
+"""One run: train a row's network, have it scored, and say where it all came from."""
 
 import datetime
 import hashlib
 import json
 import os
 import platform
-import subprocess
 import time
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,24 +15,29 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialised
-from scipy import optimize
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-import nodule_lesson
-from nodule_lesson.evaluation.measures import summarise
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import variants
+from nodule_lesson.experiments.scoring import (
+    DIGITS,
+    at_best_threshold,
+    best_temperature,
+    chosen_scores,
+    interventions,
+    lesion_dice,
+    lesion_scores,
+    on_device,
+    predict,
+    rounded,
+)
 from nodule_lesson.files import write_whole
-from nodule_lesson.std import soft_threshold_dynamics
+from nodule_lesson.provenance import code_sha256, commit, made_by
 from nodule_lesson.training.checkpoints import Checkpoint
 from nodule_lesson.training.fitting import PRECISIONS, Batches, best_device, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
-LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
 INTERVENED = ("proposed", "transfer", "backbone+combination")  # rows asked what if
-THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
-DIGITS = 4
 
 
 def execute(run, data, work, progress=True):
@@ -124,9 +128,9 @@ def checkpoint_of(run, data, work):
 def prepared(run, data, work, progress=True):
     """The network before it sees the clinic: random, or with pre-trained weights."""
     torch.manual_seed(run.seed)
-    model = variants.build(run.row, run.profile).to(device())
+    model = variants.build(run.row, run.profile).to(best_device())
     if run.row.pretrained:
-        weights = load_file(pretrain(run, data, work, progress), device=str(device()))
+        weights = load_file(pretrain(run, data, work, progress), device=str(best_device()))
         weights = {
             name: value.to(model.state_dict()[name].dtype) for name, value in weights.items()
         }
@@ -149,7 +153,7 @@ def pretrain_path(run, data, work):
         "profile": profile,
         "seed": run.seed,
         "data": data.checksums["pretrain"],
-        "precision": best_precision(device()),
+        "precision": best_precision(best_device()),
         "dice_over": run.dice_over,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
@@ -163,7 +167,7 @@ def pretrain(run, data, work, progress=True):
     if path.exists():
         return path
     torch.manual_seed(run.seed)
-    model = variants.build_plain(row, profile).to(device(), memory_format=torch.channels_last)
+    model = variants.build_plain(row, profile).to(best_device(), memory_format=torch.channels_last)
     slices = on_device(data.pretrain)
     told = {"weights": path.name, "code": code_sha256()}
     checkpoint = Checkpoint(f"{path}.checkpoint", told, profile.checkpoint_every)
@@ -174,7 +178,7 @@ def pretrain(run, data, work, progress=True):
         steps=profile.pretrain_steps,
         learning_rate=profile.learning_rate,
         weight_decay=profile.weight_decay,
-        precision=best_precision(device()),
+        precision=best_precision(best_device()),
         checkpoint=checkpoint,
         label=f"pre-training {row.model}, seed {run.seed}",
         progress=progress,
@@ -199,7 +203,7 @@ class Trace:
     def __init__(self, std):
         self.std, self.sigma, self.lambda2, self.seconds, self.last = std, [], [], [], None
         self.chosen = None
-        self.clock = time.process_time if device().type == "cpu" else time.perf_counter
+        self.clock = time.process_time if best_device().type == "cpu" else time.perf_counter
 
     def __call__(self, step, loss):
         now = self.clock()
@@ -239,7 +243,9 @@ class Chosen:
     def look(self, step):
         if step % self.every:
             return
-        with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
+        with torch.random.fork_rng(
+            devices=[best_device()] if best_device().type == "cuda" else []
+        ):
             predicted = predict(self.model, self.slices)
         self.model.train()
         dice = float(np.mean(lesion_dice(predicted["mask"], self.slices)))
@@ -295,7 +301,7 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
     profile, steps = run.profile, run.steps(len(clinic))
     std = getattr(model, "std", None)
     groups = _groups(model, run)
-    trace, precision = Trace(std), best_precision(device())
+    trace, precision = Trace(std), best_precision(best_device())
     if profile.epochs is not None:
         trace.chosen = Chosen(model, left_out, steps)
     batches = Batches(*on_device(clinic), size=profile.batch, seed=run.seed)
@@ -317,7 +323,7 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
         progress=progress,
     )
     # A GPU's steps are watched ten at once: nine of ten differences are nothing.
-    typical = np.median if device().type == "cpu" else np.mean
+    typical = np.median if best_device().type == "cpu" else np.mean
     tens = [losses[k : k + 10] for k in range(0, len(losses), 10)]
     history = {
         "steps": steps,
@@ -367,15 +373,6 @@ class Telling:
         return batch
 
 
-def device():
-    """Where the experiments compute."""
-    return best_device()
-
-
-def on_device(slices):
-    return tuple(t.to(device()) for t in (slices.images, slices.masks, slices.has_nodule))
-
-
 def kept_for_backward(model, slices, batch):
     """Bytes that autograd keeps of one batch from the forward to the backward pass, as trained."""
     kept = {}
@@ -389,9 +386,9 @@ def kept_for_backward(model, slices, batch):
     was, state = model.training, {k: v.clone() for k, v in model.state_dict().items()}
     variants.tell_truth(model, has_nodule)
     model.train()
-    half = PRECISIONS[best_precision(device())]
+    half = PRECISIONS[best_precision(best_device())]
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        with torch.autocast(device().type, half, enabled=half is not None):
+        with torch.autocast(best_device().type, half, enabled=half is not None):
             output = model(images)
         loss = multitask_loss(output, masks, has_nodule)
     del loss
@@ -400,227 +397,8 @@ def kept_for_backward(model, slices, batch):
     return int(sum(size for place, size in kept.items() if place not in own))
 
 
-# --- scores --------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def predict(model, slices, batch=16):
-    """mask (N, H, W) bool, x (N, H, W), u (N, 1, H, W) and c (N,), None without a classifier."""
-    model.eval()
-    masks, fields, answers, probabilities = [], [], [], []
-    images, _, has_nodule = on_device(slices)
-    for start in range(0, len(slices), batch):
-        part = slice(start, start + batch)
-        variants.tell_truth(model, has_nodule[part])
-        output = model(images[part])
-        masks.append((output.mask[:, 0] >= 0.5).cpu())
-        probabilities.append(output.mask[:, 0].cpu())
-        fields.append(output.u.cpu())
-        if output.nodule is not None:
-            answers.append(output.nodule.cpu().double())
-    c = torch.cat(answers).numpy() if answers else None
-    x = torch.cat(probabilities).numpy()
-    return {"mask": torch.cat(masks).numpy(), "x": x, "u": torch.cat(fields), "c": c}
-
-
-def at_best_threshold(predictions, tests):
-    """The threshold with the highest mean Dice on training lesions, and each test's Dice there.
-
-    Of equal ones, that nearest to 0.5.
-    """
-    by_threshold = {
-        t: float(np.mean(lesion_dice(predictions["train"]["x"] >= t, tests["train"])))
-        for t in sorted(THRESHOLDS, key=lambda t: abs(t - 0.5))
-    }
-    best = max(by_threshold, key=by_threshold.get)
-    dice = {
-        name: lesion_dice(predictions[name]["x"] >= best, slices) for name, slices in tests.items()
-    }
-    return {"threshold": best, "dice": dice}
-
-
-def chosen_scores(model, chosen, tests):
-    """Dice of the chosen weights on each test; the model has its last weights again afterwards."""
-    last = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(chosen.weights)
-    dice = {
-        name: lesion_dice(predict(model, slices)["mask"], slices) for name, slices in tests.items()
-    }
-    model.load_state_dict(last)
-    return {"step": chosen.step, "looks": chosen.dice, "dice": dice}
-
-
-def best_temperature(c, slices):
-    """The number that logit(c) is divided by to predict left-out slices best (Guo et al. 2017)."""
-    logit = torch.logit(torch.from_numpy(c), eps=1e-12)
-
-    def cross_entropy(log_temperature):
-        scaled = logit / np.exp(log_temperature)
-        return F.binary_cross_entropy_with_logits(scaled, slices.has_nodule.double()).item()
-
-    found = optimize.minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded")
-    return float(np.exp(found.x))
-
-
-def lesion_scores(predicted, slices):
-    """Each measure of `metrics` as a list, one value a lesion in the order of `lesions_of`.
-
-    Overlap is pooled over a lesion's slices, distances are means over them, in mm; None where
-    undefined, or where the size of a pixel is unknown. c: the mean over the slices.
-    """
-    rows = _scored(slices)
-    truth = slices.masks[:, 0].numpy()[rows] > 0
-    spacing, unknown = slices.spacing[rows], np.isnan(slices.spacing[rows]).any(1)
-    spacing = np.where(unknown[:, None], 1.0, spacing)
-    found = summarise(
-        predicted["mask"][rows], truth, spacing, per="lesion", lesions=slices.lesion[rows]
-    )
-    names, of = np.unique(slices.lesion[rows], return_inverse=True)
-    unmeasured = np.bincount(of, unknown, len(names)) > 0
-    scores = {}
-    for measure, values in found.values.items():
-        if measure in ("hausdorff_distance", "assd"):
-            values = np.where(unmeasured, np.nan, values)
-        scores[measure] = rounded(values)
-    if predicted["c"] is not None:
-        scores["c"] = rounded(np.bincount(of, predicted["c"][rows]) / np.bincount(of))
-    return scores
-
-
-def lesion_table(slices):
-    """What is known of each scored lesion, in the order of the scores: a dict of lists."""
-    rows = _scored(slices)
-    names, first, of = np.unique(slices.lesion[rows], return_index=True, return_inverse=True)
-    area = slices.masks.flatten(1).sum(1).numpy()[rows]
-    return {
-        "lesion": names.tolist(),
-        "patient": slices.patient[rows][first].tolist(),
-        "type": slices.slices["type"][rows][first].tolist(),
-        "diameter": rounded(slices.slices["diameter"][rows][first]),
-        "slices": np.bincount(of).tolist(),
-        "pixels": np.bincount(of, area).astype(int).tolist(),
-    }
-
-
-def _scored(slices):
-    """Rows of lesions that have a consensus."""
-    return np.flatnonzero(np.isin(slices.lesion, sets.lesions_of(slices)))
-
-
-@torch.no_grad()
-def interventions(model, predicted, slices, empty, temperature):
-    """What the trained network would have said otherwise: Dice by lesion, pixels on empty slices.
-
-    Only the last layer is computed again, on the network's own u and c. With STD: the plain
-    sigmoid, another c, c at another temperature, logit(c) as the prior in the place of
-    lambda2 (1 - c), other lambda2. With a plain sigmoid and a classifier: STD put on after
-    training, with the layer's first values.
-    """
-    u, c = predicted["u"], torch.from_numpy(predicted["c"]).float()
-    logit = torch.logit(torch.from_numpy(predicted["c"]), eps=1e-12).float()
-    std = getattr(model, "std", None)
-    if std is None:
-        fixed = {"sigma": 1.0, "lambda1": 1.0, "epsilon": 1.0}
-        cases = {"std after": (1.0, c), "std after, lambda2 = 0": (0.0, c)}
-    else:
-        fixed = {name: getattr(std, name).cpu() for name in ("sigma", "lambda1", "epsilon")}
-        own, random = std.lambda2.item(), torch.Generator().manual_seed(0)
-        cases = {
-            "c = truth": (own, slices.has_nodule),
-            "c = 1": (own, torch.ones_like(c)),
-            "c shuffled": (own, c[torch.randperm(len(c), generator=random)]),
-            "c at its temperature": (own, torch.sigmoid(logit / temperature)),
-            **{f"lambda2 = {value:g}": (float(value), c) for value in LAMBDA2},
-        }
-    masks = {} if std is None else {"plain sigmoid": u[:, 0].numpy() > 0}
-    for name, (lambda2, answer) in cases.items():
-        x = soft_threshold_dynamics(u, lambda2=lambda2, c=answer, iterations=10, **fixed)
-        masks[name] = x[:, 0].numpy() >= 0.5
-    if std is not None:
-        for name, shift in (
-            ("logit(c) as the prior", logit),
-            ("logit(c) as the prior, at its temperature", logit / temperature),
-        ):
-            x = soft_threshold_dynamics(u + shift[:, None, None, None], iterations=10, **fixed)
-            masks[name] = x[:, 0].numpy() >= 0.5
-    return {
-        name: {
-            "dice": lesion_dice(mask, slices),
-            "false_positive_pixels": _mean(mask[empty].sum((1, 2))),
-            "marked": _mean(mask[empty].any((1, 2))),
-        }
-        for name, mask in masks.items()
-    }
-
-
-def _mean(values):
-    """None where there is nothing: a set may have no empty slices."""
-    return round(float(values.mean()), DIGITS) if len(values) else None
-
-
-def lesion_dice(mask, slices):
-    """Dice by lesion, pooled over its slices."""
-    rows = _scored(slices)
-    truth = slices.masks[:, 0].numpy()[rows] > 0
-    of = np.unique(slices.lesion[rows], return_inverse=True)[1]
-    both, one, other = (
-        np.bincount(of, m.sum((1, 2))) for m in (truth & mask[rows], truth, mask[rows])
-    )
-    return rounded(2 * both / (one + other))
-
-
-def rounded(values):
-    """A list that JSON can hold: four digits, None for nan."""
-    return [None if v != v else round(float(v), DIGITS) for v in values]
-
-
-# --- provenance ----------------------------------------------------------------------------------
-
-
 def command(run):
     """What carries out this run, with others of its row. No path: FOLDER stands for data."""
     given = f'--rows "{run.row.name}" --profile {run.profile.name}'
     given += "" if run.data == "simulated" else " --data FOLDER"
     return f"python -m nodule_lesson.experiments {given}"
-
-
-def made_by():
-    """Code and device; no machine's name and no path."""
-    place = device().type
-    name = torch.cuda.get_device_name() if place == "cuda" else None
-    return {
-        "commit": commit(),
-        "code_sha256": code_sha256(),
-        "device": name or f"{platform.machine()} {place.upper()}",
-    }
-
-
-@cache
-def commit():
-    """The commit of the sources, with "+" where they have changed since; None without git."""
-    here = Path(nodule_lesson.__file__).parent
-    ask = ["git", "-C", str(here)]
-    try:
-        head = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
-        # Installed into another project's folder, the package is not part of its commits.
-        known = subprocess.run(
-            [*ask, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True
-        )
-        changed = subprocess.run(
-            [*ask, "status", "--porcelain", "--", str(here)], capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        return None
-    if head.returncode or known.returncode:
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
-@cache
-def code_sha256():
-    """Checksum of the package's Python files."""
-    here = Path(nodule_lesson.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(here.rglob("*.py")):
-        digest.update(path.relative_to(here).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()

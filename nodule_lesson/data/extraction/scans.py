@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import re
 import shutil
 import signal
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -18,8 +16,10 @@ from tqdm.auto import tqdm
 from nodule_lesson.data import contours
 from nodule_lesson.data.ct import Scan
 from nodule_lesson.data.patches import PatchSet
-from nodule_lesson.data.sources.fetch import only_one, write_whole
-from nodule_lesson.data.sources.fetch.files import digest
+from nodule_lesson.data.sources.fetch import only_one
+from nodule_lesson.data.sources.fetch.common import digest
+from nodule_lesson.files import write_whole
+from nodule_lesson.jobs import cores, unordered
 
 from .crops_of_scan import crops
 from .outlines import (
@@ -116,17 +116,23 @@ def extract(
         waiting = [job for job in jobs if not _is_finished(*job[:3])]
         if len(waiting) < len(jobs):
             print(f"{len(jobs) - len(waiting)} of {len(jobs)} scans were finished before.")
-        run = _on_cluster(waiting, scheduler) if scheduler else _here(waiting, workers)
+        extracted = unordered(
+            partial(_apply, extract_scan),
+            waiting,
+            workers=min(workers or cores(), max(len(waiting), 1)),
+            scheduler=scheduler if waiting else None,
+            setup=_start_process,
+        )
         if waiting:
-            run = tqdm(run, total=len(waiting), unit="scan", desc="extracting")
-        failed = {path: reason for path, reason in run if reason}
+            extracted = tqdm(extracted, total=len(waiting), unit="scan", desc="extracting")
+        failed = {job[0]: reason for job, reason in extracted if reason}
         return _join(out, jobs, failed, recipe)
 
 
 def extract_scan(path, folder, parts, size, outlines, database=None):
-    """One scan's part: PARTS/KEY, a PatchSet, and PARTS/KEY.json. Returns (path, reason or None).
+    """One scan's part: PARTS/KEY, a PatchSet, and PARTS/KEY.json. Returns None, or a reason.
 
-    The reason is that of a scan that could not be used: it is for the report, and stops nothing.
+    The reason says why a scan could not be used: it is for the report, and stops nothing.
     """
     try:
         scan = Scan.open(path)
@@ -139,7 +145,7 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
             nodules, obstacles, unused = outlined_in_volumes(scan, folder)
         arrays, crowded = crops(scan, nodules, obstacles, size=size)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        return path, " ".join(str(error).split()) or type(error).__name__
+        return " ".join(str(error).split()) or type(error).__name__
     part = Path(parts) / _key(path, folder)
     shutil.rmtree(part, ignore_errors=True)
     if arrays:
@@ -149,7 +155,7 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
     report["not_used"] = [list(pair) for pair in [*unused, *crowded]]
     # Last, so that what it stands for is whole.
     write_whole(_report(path, folder, parts), json.dumps(report).encode())
-    return path, None
+    return None
 
 
 def _place(path, folder):
@@ -224,48 +230,13 @@ def _same_recipe(out, parts, recipe):
             raise ValueError(f"{out} holds {found}, wanted {wanted}: name another folder.")
 
 
-def _here(jobs, workers):
-    if not jobs:
-        return
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    if count == 1:
-        yield from (extract_scan(*job) for job in jobs)
-        return
-    # Fresh processes: a fork would inherit the threads of torch and SimpleITK half-way.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_start_process) as pool:
-        try:
-            for future in as_completed([pool.submit(extract_scan, *job) for job in jobs]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise ChildProcessError(
-                f"one of {count} processes was killed, for want of memory perhaps: fewer workers "
-                "need less, and the same call goes on from there."
-            ) from error
-        finally:  # after Ctrl+C, what has begun is finished, and nothing else is begun
-            pool.shutdown(cancel_futures=True)
-
-
 def _start_process():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that started this one
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the processes share the cores
 
 
-def _on_cluster(jobs, scheduler):
-    try:
-        from dask import distributed
-    except ImportError as error:
-        raise ValueError(
-            "a scheduler needs Dask, which is not installed: pip install 'nodule-lesson[cluster]'."
-        ) from error
-    with distributed.Client(scheduler) as client:
-        # What a lost worker had in hand goes to another one.
-        futures = {client.submit(extract_scan, *job, pure=False): job[0] for job in jobs}
-        for future in distributed.as_completed(futures):
-            try:
-                yield future.result()
-            except distributed.KilledWorker:  # ... and so on, but not for ever
-                yield futures[future], "every worker that had it died, for want of memory perhaps"
+def _apply(function, job):
+    return function(*job)
 
 
 def _join(out, jobs, failed, recipe):

@@ -22,7 +22,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from nodule_lesson.data.phantom.simulate import check_domain, simulate_scan
-from nodule_lesson.data.sources.fetch import write_whole
+from nodule_lesson.files import write_whole
 
 ANNOTATIONS = ["seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"]
 NODULES = ["seriesuid", "nodule", "patient", "type", "diameter_mm", "coordX", "coordY", "coordZ"]

@@ -2,8 +2,8 @@
 
 Where the numbers come from: HU, types and the readers' mutual Dice are statistics of LIDC-IDRI and
 its contours, all patients. What was set by hand (noise, blur, sizes, how often the field of view
-is seen, the readers' disagreement) was tuned with `measure` of `benchmarks/simulated_realism.py`
-on patients that `benchmarks/simulated_to_real.py` may train on. Not blind to its test patients: a
+is seen, the readers' disagreement) was tuned with `measure` of `studies/simulated_realism.py`
+on patients that `studies/simulated_to_real.py` may train on. Not blind to its test patients: a
 network's errors on them showed that padding, end slices and vessels at nodules were missing, and
 that outlines were too wide (the -0.15 pixel of `nodules._read`).
 """

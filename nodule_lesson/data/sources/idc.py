@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 from nodule_lesson.data.sources import fetch
-from nodule_lesson.data.sources.fetch.files import byte_bar
+from nodule_lesson.data.sources.fetch.common import byte_bar
 
 BUCKET = "https://idc-open-data.s3.amazonaws.com"
 LICENCE = "CC BY 3.0"

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 from nodule_lesson.data.sources import fetch
+from nodule_lesson.files import write_whole
 
 ZENODO = "https://zenodo.org"
 RECORDS = {3723295: range(0, 7), 4121926: range(7, 10)}
@@ -132,7 +133,7 @@ def _download_one(out, name, file, keep_zips):
     note = {"md5": file["md5"], "files": {}}
     for each in made:
         note["files"][each.relative_to(out).as_posix()] = each.stat().st_size
-    fetch.write_whole(_note_path(out, name), json.dumps(note, indent=0).encode())
+    write_whole(_note_path(out, name), json.dumps(note, indent=0).encode())
     if not keep_zips:
         path.unlink()
 

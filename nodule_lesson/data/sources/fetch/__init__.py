@@ -10,7 +10,7 @@ Both were tried against a local stand-in with the faults of the real world
 """
 
 from .archives import names, unpack
-from .files import check_space, one_line_errors, only_one, readable, write_whole
+from .common import check_space, one_line_errors, only_one, readable
 from .transfer import download, get, new_session
 
 __all__ = [
@@ -23,5 +23,4 @@ __all__ = [
     "only_one",
     "readable",
     "unpack",
-    "write_whole",
 ]

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from .files import byte_bar, check_space, only_one, whole_file
+from nodule_lesson.files import whole_file
+
+from .common import byte_bar, check_space, only_one
 
 _DAMAGE = (
     EOFError,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.util import Retry
 
-from .files import byte_bar, check_space, difference, only_one, say
+from .common import byte_bar, check_space, mismatch, only_one, say
 
 CHUNK = 2**16  # bytes; the most that a cut costs
 ATTEMPTS = 7  # requests in a row that bring less than PROGRESS bytes each
@@ -85,7 +85,7 @@ def download(url, path, *, size=None, sha256=None, md5=None, bar=None, session=N
 
 
 def _is_there(path, size, wanted, bar):
-    if not path.exists() or difference(path, size, wanted) is not None:
+    if not path.exists() or mismatch(path, size, wanted) is not None:
         return False
     if bar is not None:
         bar.update(path.stat().st_size)
@@ -95,7 +95,7 @@ def _is_there(path, size, wanted, bar):
 def _fetch(part, session, wanted):
     while True:
         _patiently(lambda: part.fetch_rest(session))
-        wrong = difference(part.path, part.size, wanted)
+        wrong = mismatch(part.path, part.size, wanted)
         if wrong is None:
             return part.finish()
         part.discard()

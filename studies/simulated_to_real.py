@@ -23,14 +23,13 @@ reader's outline touches. Where a slice's readers share no pixel it is neither.
 Needs lidc_pretrain.npz, lidc_clinic.npz and their .csv, in --data or in the folder
 NODULE_REAL_DATA.
 
-    python benchmarks/simulated_to_real.py --out book/results/simulated_to_real.json
+    python studies/simulated_to_real.py --out book/results/simulated_to_real.json
 """
 
 import argparse
 import json
 import multiprocessing
 import os
-import re
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -38,14 +37,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from crops import MARGIN, SIZE, cut, load_real, places, simulate, simulator_sha256
-from provenance import provenance, sha256
+from crops import MARGIN, SIZE, cut, load_real, places, simulate
 from scipy import ndimage
 from std_on_real_slices import SOURCES
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from nodule_lesson.experiments.data import simulator_sha256
+from nodule_lesson.files import write_json
+from nodule_lesson.provenance import provenance, sha256
 from nodule_lesson.training.fitting import fit, shuffled
 from nodule_lesson.training.losses import dice_loss
 
@@ -409,16 +410,6 @@ def finished(path, result):
     return [run for run in runs if run["simulator_sha256"] in simulator]
 
 
-def write(path, result):
-    """All or nothing, so that a stopped run leaves the last whole file."""
-    if path is not None:
-        unfinished = path.with_name(path.name + ".part")
-        text = json.dumps(result, indent=1)
-        text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
@@ -486,7 +477,7 @@ def main(arguments=None):
         "table": [],
         "runs": list(thresholds(test, pool, blind)),
         "provenance": provenance(
-            "OMP_NUM_THREADS=1 python benchmarks/simulated_to_real.py "
+            "OMP_NUM_THREADS=1 python studies/simulated_to_real.py "
             f"--steps {options.steps} --simulated {options.simulated} --workers {options.workers}",
             ("numpy", "scipy"),
         )
@@ -504,9 +495,11 @@ def main(arguments=None):
             result["runs"].append(trained.result())
             result["runs"].sort(key=lambda run: (order.index(run["condition"]), run["seed"] or 0))
             result["table"] = table(result["runs"], result["data"], result["blind"])
-            write(options.out, result)
+            if options.out is not None:
+                write_json(options.out, result)
     result["table"] = table(result["runs"], result["data"], result["blind"])
-    write(options.out, result)
+    if options.out is not None:
+        write_json(options.out, result)
     show(result["table"])
     for key in ("data", "blind"):
         alone, mutual = (result[key][f"readers_{name}"] for name in AGREEMENTS)

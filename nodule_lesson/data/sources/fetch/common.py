@@ -1,7 +1,6 @@
-"""What downloading and unpacking share: free space, locks, whole files, checksums, messages."""
+"""What downloading and unpacking share: free space, locks, checksums, messages."""
 
 import hashlib
-import os
 import shutil
 import sys
 from contextlib import contextmanager, suppress
@@ -50,28 +49,7 @@ def only_one(path):
         lock.release()
 
 
-@contextmanager
-def whole_file(path):
-    """A binary file to write that becomes `path` when it is whole, and nothing if it fails."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_whole(path, data):
-    """Write the bytes `data` to `path`, all or nothing."""
-    with whole_file(Path(path)) as file:
-        file.write(data)
-
-
-def difference(path, size, wanted):
+def mismatch(path, size, wanted):
     """What is wrong with a file, the end of a sentence that begins with its name; else None.
 
     size: bytes, or None; wanted: {"md5" or "sha256": hexadecimal digest}.

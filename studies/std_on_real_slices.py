@@ -13,7 +13,7 @@ point (`largest_last_step` says how far the next one would move). It still falls
 
 Needs the file lidc_pretrain.npz and its .csv, in --data or in the folder NODULE_REAL_DATA.
 
-    python benchmarks/std_on_real_slices.py --out book/results/std_on_real_slices.json
+    python studies/std_on_real_slices.py --out book/results/std_on_real_slices.json
 """
 
 import argparse
@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from provenance import provenance, seconds, sha256
 
+from nodule_lesson.provenance import provenance, seconds, sha256
 from nodule_lesson.std import iterates, soft_threshold_dynamics
 
 SIGMAS, STRENGTHS, EPSILON, ITERATIONS, BATCH, SEED = (1.0, 3.0, 5.0), (1.0, 8.0), 1.0, 10, 10, 0
@@ -242,7 +242,7 @@ def main(arguments=None):
             "sources": SOURCES,
         },
         "provenance": provenance(
-            f"python benchmarks/std_on_real_slices.py --threads {options.threads}"
+            f"python studies/std_on_real_slices.py --threads {options.threads}"
             + (f" --slices {options.slices}" if options.slices else ""),
             packages=("numpy",),
         ),

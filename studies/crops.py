@@ -7,15 +7,13 @@ and simulated slices without a nodule. Where a slice's readers share no pixel it
 """
 
 import csv
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-import nodule_lesson
 from nodule_lesson.data import phantom
+from nodule_lesson.experiments.data import simulator_sha256
 
 SIZE, MARGIN = 64, 32  # a crop's side, and where a centred one begins
 
@@ -86,13 +84,6 @@ def to_bytes(hu):
     low, high = hu.min((1, 2), keepdims=True), hu.max((1, 2), keepdims=True)
     scaled = (hu.astype(np.float32) - low) / np.maximum(high.astype(np.float32) - low, 1)
     return np.rint(255 * scaled).astype(np.uint8)
-
-
-def simulator_sha256():
-    """Checksum of the simulator's sources, whether it is one file or a folder."""
-    folder = Path(nodule_lesson.__file__).parent
-    files = sorted([*folder.glob("phantom.py"), *folder.glob("phantom/*.[pn][yp]*")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 # --- crops --------------------------------------------------------------------------------------

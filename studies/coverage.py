@@ -9,8 +9,8 @@ laptop's runs on real slices show. A clinic's part was unknown before the runs: 
 none, and for one as large as that of a seed. `null`, with --null: pairs of seeds of one method
 among the finished runs, and how many of them are called different.
 
-    python benchmarks/coverage.py --out book/results/coverage.json
-    python benchmarks/coverage.py --null --out book/results/coverage.json
+    python studies/coverage.py --out book/results/coverage.json
+    python studies/coverage.py --null --out book/results/coverage.json
 """
 
 import argparse
@@ -18,12 +18,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from provenance import provenance
-from simulated_to_real import write
 
 from nodule_lesson.evaluation.statistics import crossed
 from nodule_lesson.experiments import evidence, results
 from nodule_lesson.experiments.grid import PROFILES, STAGES
+from nodule_lesson.files import write_json
+from nodule_lesson.provenance import provenance
 
 CLINICS, SEEDS = PROFILES["night"].clinics, STAGES["1"].seeds
 OF_RUN = np.repeat(np.arange(CLINICS), SEEDS)  # the clinic of each run
@@ -57,7 +57,7 @@ def main(arguments=None):
         "coverage": coverage(random, patients, options.draws),
         "components": measured,
         "power": power(random, patients, measured, options.draws),
-        "provenance": provenance("python benchmarks/coverage.py", ("numpy", "scipy")),
+        "provenance": provenance("python studies/coverage.py", ("numpy", "scipy")),
     }
     if options.null:
         result["null"] = null_pairs()
@@ -66,7 +66,7 @@ def main(arguments=None):
             print(part, line)
     print("null", result.get("null"))
     if options.out:
-        write(options.out, result)
+        write_json(options.out, result)
 
 
 def patients_of_the_test():

@@ -11,7 +11,7 @@ of the same slices that no reader touched, so an empty crop is of a patient with
 whose readers share no pixel are left out: they are neither. Pixels of LIDC-IDRI may not be put
 into a repository; numbers computed from them may.
 
-    python benchmarks/real_patches.py OUT
+    python studies/real_patches.py OUT
 """
 
 import argparse
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 from crops import MARGIN, SIZE, cut, load_real, places
-from provenance import sha256
 from std_on_real_slices import SOURCES
 
 from nodule_lesson.data.patches import PatchSet
+from nodule_lesson.provenance import sha256
 
 THICK_MM = 2.0  # slices from here on are the clinics' domain
 CLINICS = ("clinic", "clinic-2", "clinic-3")

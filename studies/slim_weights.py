@@ -20,7 +20,7 @@ Writes NAME.safetensors and NAME.json, the model card, in nodule_lesson/networks
 crops of the live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in
 --data or in the folder NODULE_REAL_DATA. Takes about an hour of one core.
 
-    python benchmarks/slim_weights.py
+    python studies/slim_weights.py
 """
 
 import argparse
@@ -31,20 +31,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from crops import cut, load_real, places, simulate, simulator_sha256
-from provenance import provenance, sha256
+from crops import cut, load_real, places, simulate
 from safetensors.torch import save
-from simulated_to_real import batches, dice, interval, split, write
+from simulated_to_real import batches, dice, interval, split
 from std_on_real_slices import SOURCES
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import nodule_lesson
 from nodule_lesson.chapters.multitask_model.live import pack
+from nodule_lesson.experiments.data import simulator_sha256
+from nodule_lesson.files import write_json, write_whole
 from nodule_lesson.networks.detection_guided import SLIM, DetectionGuidedNet
+from nodule_lesson.provenance import provenance, sha256
 from nodule_lesson.training.fitting import fit
 from nodule_lesson.training.losses import multitask_loss
 
-WEIGHTS = Path(nodule_lesson.__file__).parent / "weights"
+WEIGHTS = Path(nodule_lesson.__file__).parent / "networks" / "weights"
 SEED = 0
 STEPS = {"without STD": 2000, "with and without STD": 500}
 CROPS = {64: (12, 4), 128: (3, 1)}  # side: crops with a nodule and without in a batch
@@ -163,11 +165,9 @@ def as_shipped(model):
 def keep(name, model, card):
     """Weights, then the card that names their checksum; each whole or not at all."""
     data, file = stored(model), WEIGHTS / f"{name}.safetensors"
-    unfinished = file.with_name(file.name + ".part")
-    unfinished.write_bytes(data)
-    os.replace(unfinished, file)
+    write_whole(file, data)
     sums = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    write(WEIGHTS / f"{name}.json", {**card, **sums})
+    write_json(WEIGHTS / f"{name}.json", {**card, **sums})
 
 
 def main(arguments=None):
@@ -249,9 +249,9 @@ def main(arguments=None):
                 "corners that no reader's outline touches, at 128x128 whole simulated slices. Not "
                 "blind: steps and batch were chosen after a look at these scores of a shorter "
                 "training, and the simulator was tuned on the first real test patients, too "
-                "(benchmarks/simulated_to_real.py)",
+                "(studies/simulated_to_real.py)",
                 "provenance": provenance(
-                    f"OMP_NUM_THREADS=1 python benchmarks/slim_weights.py "
+                    f"OMP_NUM_THREADS=1 python studies/slim_weights.py "
                     f"--simulated {options.simulated}",
                     ("numpy", "safetensors"),
                 ),

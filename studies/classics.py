@@ -2,10 +2,10 @@
 
 Per lesion as for the networks, and on the empty slices of the large test: is anything marked?
 
-    python benchmarks/classics.py --data simulated FOLDER \
+    python studies/classics.py --data simulated FOLDER \
         --out book/results/experiments/classics.json
 
-FOLDER holds the real PatchSets (benchmarks/real_patches.py). Numbers alone are kept, no images.
+FOLDER holds the real PatchSets (studies/real_patches.py). Numbers alone are kept, no images.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from provenance import provenance, sha256
 from tqdm import tqdm
 
 from nodule_lesson.evaluation import classics
 from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments.results import write
 from nodule_lesson.experiments.runner import lesion_scores, lesion_table
+from nodule_lesson.provenance import provenance, sha256
 
 SIDE = 64  # of the laptop profile
 
@@ -40,7 +40,7 @@ def main(arguments=None):
         for test in ("small", "large"):
             found[name][test] = measured(getattr(data, test), f"{name}, {test}")
             show(f"{name}, {test}", found[name][test])
-    source = provenance("python benchmarks/classics.py", ("numpy", "scipy", "scikit-image"))
+    source = provenance("python studies/classics.py", ("numpy", "scipy", "scikit-image"))
     source["classics_py_sha256"] = sha256(classics.__file__)
     del source["std_py_sha256"]
     result = {
