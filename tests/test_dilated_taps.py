@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 taps = importlib.import_module("nodule_lesson.chapters.convolutions.live")
-SCRIPT = Path(taps.__file__).with_suffix(".js")
+SCRIPT = Path(taps.__file__).with_name("live.js")
 
 sides, rates = st.integers(1, 20), st.integers(1, 24)
 
@@ -57,7 +57,7 @@ def test_the_numbers_of_s5():
 
 
 def test_the_page_counts_the_same(node, tmp_path):
-    source = SCRIPT.read_text(encoding="utf-8").split('from "./kit.js";\n', 1)[1]
+    source = SCRIPT.read_text(encoding="utf-8").split('from "../../live/figure.js";\n', 1)[1]
     functions = source.split('mount("dilated_taps"')[0].replace("export ", "")
     cases = [(n, d, (3 * n) // 4, n // 3) for n in (4, 8, 9, 32) for d in (1, 3, 8, 15)]
     script = tmp_path / "taps.mjs"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live_figures import CHAPTERS
 from scipy.ndimage import convolve
 
 figure = importlib.import_module("nodule_lesson.chapters.combination_block.live")
@@ -79,8 +80,8 @@ def test_the_page_computes_what_the_package_computes(node, tmp_path):
     settings = [START, dict.fromkeys(WEIGHTS, 0.0), dict.fromkeys(WEIGHTS, -2.0)]
     settings += [dict(zip(WEIGHTS, random.uniform(-2, 2, 5), strict=True)) for _ in range(8)]
     source = Path(figure.__file__).with_suffix(".js").read_text(encoding="utf-8")
-    body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
-    core = Path(figure.__file__).with_name("core.js").as_uri()
+    body = source.split('from "../../live/figure.js";\n', 1)[1].replace("export ", "")
+    core = (CHAPTERS.parent / "live" / "std.js").as_uri()
     head = f'import {{ contour, whiteNoise }} from "{core}";\n'
     head += f"const SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"

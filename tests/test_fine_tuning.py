@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from live_figures import CHAPTERS
 from scipy import integrate, stats
 
 figure = importlib.import_module("nodule_lesson.chapters.transfer_learning.live")
-SCRIPT = Path(figure.__file__).with_suffix(".js")
+SCRIPT = Path(figure.__file__).with_name("live.js")
 BASE = {control.name: control.value for control in figure.CONTROLS}
 
 
@@ -106,8 +107,8 @@ def test_the_page_computes_the_same(node, tmp_path):
         for shift, more in zip((0.4, 0.0, 1.5, 1.0, 0.65), changes, strict=True)
     ]
     averaged = [1, 13, 29, 40]  # of the settings: these take Python a while
-    core = SCRIPT.with_name("core.js").read_text(encoding="utf-8")
-    source = SCRIPT.read_text(encoding="utf-8").split('from "./kit.js";\n', 1)[1]
+    core = (CHAPTERS.parent / "live" / "std.js").read_text(encoding="utf-8")
+    source = SCRIPT.read_text(encoding="utf-8").split('from "../../live/figure.js";\n', 1)[1]
     functions = source.split('mount("fine_tuning"')[0]
     script = tmp_path / "figure.mjs"
     script.write_text(

@@ -62,7 +62,7 @@ def test_names_are_those_of_the_tables():
         assert set(dict(std_of(name).named_parameters())) == {"raw_sigma", "raw_lambda2"}
     assert len(build_model("backbone", **SLIM).combination) == 0
     assert list(build_model("std", **SLIM).combination) == ["S2", "S3", "S4", "S5"]
-    for name in ("build_model", "load_pretrained", "model_card", "summary"):
+    for name in ("build_model", "load_pretrained", "summary"):
         assert getattr(nodule_lesson, name) is getattr(models, name)
     with pytest.raises(AttributeError, match="build_modle"):
         _ = nodule_lesson.build_modle

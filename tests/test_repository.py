@@ -209,7 +209,7 @@ def test_importing_the_package_is_quick():
 def test_a_wheel_holds_all_of_the_package(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "LICENSE-TEXT"):
         shutil.copy(ROOT / name, source)
     leave = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "nodule_lesson", source / "nodule_lesson", ignore=leave)

@@ -26,7 +26,7 @@ BASE = {"sigma": 2.0, "lambda1": 1.8, "lambda2": 1.0, "c": 1.0, "epsilon": 1.0, 
 
 @pytest.fixture(scope="module")
 def core(node):
-    """core(calls): the values that core.js gives for [name, argument, ...], in one run of node."""
+    """core(calls): the values that std.js gives for [name, argument, ...], in one run of node."""
 
     def run(*calls):
         script = Path(__file__).with_name("node") / "core.mjs"
@@ -97,7 +97,7 @@ def test_the_field_is_that_of_the_package_at_other_sizes(core, n):
 
 
 def test_no_run_sees_what_another_left_in_memory(core):
-    """core.js keeps its working memory: sizes and widths come in an order that would show."""
+    """std.js keeps its working memory: sizes and widths come in an order that would show."""
     cases = [(128, 10.0), (128, 0.4), (5, 9.0), (61, 0.4), (60, 9.0), (128, 10.0), (128, 3.0)]
     fields = [logits(n, seed=n) for n, _ in cases]
     answers = core(
@@ -248,8 +248,8 @@ def test_the_window_is_that_of_the_package(node, tmp_path):
         {"nodule": name, "display": module.WINDOW, "level": level, "width": width}
         for name, (level, width) in itertools.product(module.TYPES, windows)
     ]
-    source = Path(module.__file__).with_suffix(".js").read_text(encoding="utf-8")
-    body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
+    source = Path(module.__file__).with_name("live.js").read_text(encoding="utf-8")
+    body = source.split('from "../../live/figure.js";\n', 1)[1].replace("export ", "")
     head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
     script = tmp_path / "figure.mjs"
     script.write_text(
@@ -294,8 +294,8 @@ def test_the_measures_are_those_of_the_package(node, tmp_path):
     noise += [
         np.stack([mask, other]) for mask, other in itertools.pairwise(noise[0][:1] ^ noise[2])
     ]
-    source = Path(module.__file__).with_suffix(".js").read_text(encoding="utf-8")
-    body = source.split('from "./kit.js";\n', 1)[1].replace("export ", "")
+    source = Path(module.__file__).with_name("live.js").read_text(encoding="utf-8")
+    body = source.split('from "../../live/figure.js";\n', 1)[1].replace("export ", "")
     pairs = [[mask.astype(int).ravel().tolist() for mask in pair] for pair in noise]
     script = tmp_path / "figure.mjs"
     script.write_text(

@@ -1,4 +1,4 @@
-"""Made-up logit fields for the live figures; core.js draws the same ones in the browser."""
+"""Made-up logit fields for the live figures; std.js draws the same ones in the browser."""
 
 import numpy as np
 

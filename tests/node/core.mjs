@@ -1,7 +1,7 @@
-// Calls functions of core.js as tests/test_widgets_node.py asks for them: JSON in, JSON out.
+// Calls functions of std.js as tests/test_widgets_node.py asks for them: JSON in, JSON out.
 import { readFileSync } from "node:fs";
 
-// A browser takes core.js for a module because the page says so; node goes by the file's name.
+// A browser takes std.js for a module because the page says so; node goes by the file's name.
 const source = readFileSync(process.argv[2]).toString("base64");
 const core = await import(`data:text/javascript;base64,${source}`);
 

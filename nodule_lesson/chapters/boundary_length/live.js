@@ -1,4 +1,4 @@
-// What the boundary term makes of shapes of known perimeter; boundary_length.py is its other face.
+// What the boundary term makes of shapes of known perimeter; live.py is its other face.
 import { blur } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

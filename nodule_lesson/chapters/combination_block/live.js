@@ -1,4 +1,4 @@
-// The combination block in a page; feature_combination.py is its other face with the same maps.
+// The combination block in a page; live.py is its other face with the same maps.
 import { contour, whiteNoise } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

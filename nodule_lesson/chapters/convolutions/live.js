@@ -1,4 +1,4 @@
-// The taps of a dilated 3x3 convolution in a page; dilated_taps.py is its other face.
+// The taps of a dilated 3x3 convolution in a page; live.py is its other face.
 import { mount } from "../../live/figure.js";
 
 const PAPER_RATES = [1, 5, 10, 15], STRIDE_OF_S5 = 16;

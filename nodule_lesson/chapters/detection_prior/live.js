@@ -1,4 +1,4 @@
-// The detection prior in a page; detection_prior.py is its other face and has the same crops.
+// The detection prior in a page; live.py is its other face and has the same crops.
 import { contour, softThresholdDynamics, whiteNoise } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

@@ -1,4 +1,4 @@
-// The gradient to sigma in a page; sigma_gradient.py is its other face.
+// The gradient to sigma in a page; live.py is its other face.
 import { contour, scene } from "../../live/std.js";
 import { mount, pretty } from "../../live/figure.js";
 
@@ -28,7 +28,7 @@ function dualTaps(sigma, radius) {
   };
 }
 
-// Blur the rows of the pair (from, dFrom) and write it transposed, as `blurRows` of core.js does.
+// Blur the rows of the pair (from, dFrom) and write it transposed, as `blurRows` of std.js does.
 function blurDualRows(from, dFrom, to, dTo, taps, stride) {
   const { value, slope } = taps, reach = value.length - 1;
   for (let y = 0; y < SIZE; y++) {

@@ -1,4 +1,4 @@
-// A crop of CT through a window in a page; ct_window.py is its other face and sends the crops.
+// A crop of CT through a window in a page; live.py is its other face and sends the crops.
 import { contour } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

@@ -1,4 +1,4 @@
-// Two outlines and the six measures in a page; segmentation_measures.py is its other face.
+// Two outlines and the six measures in a page; live.py is its other face.
 import { contour } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

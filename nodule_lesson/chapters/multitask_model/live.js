@@ -1,4 +1,4 @@
-// The shipped network's logits and its last layer in a page; slim_network.py is its other face and
+// The shipped network's logits and its last layer in a page; live.py is its other face and
 // sends the crops.
 import { contour, softThresholdDynamics } from "../../live/std.js";
 import { mount } from "../../live/figure.js";

@@ -1,4 +1,4 @@
-// A crop and one threshold in a page; threshold.py is its other face and sends the crops.
+// A crop and one threshold in a page; live.py is its other face and sends the crops.
 import { contour } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

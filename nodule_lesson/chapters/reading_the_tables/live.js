@@ -1,4 +1,4 @@
-// Draw your own eleven in a page; eleven_lesions.py is its other face and sends the lesions.
+// Draw your own eleven in a page; live.py is its other face and sends the lesions.
 import { uniform } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

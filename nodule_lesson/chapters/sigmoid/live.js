@@ -1,4 +1,4 @@
-// The sigmoid's energy in a page; sigmoid_energy.py is its other face.
+// The sigmoid's energy in a page; live.py is its other face.
 import { mount, pretty } from "../../live/figure.js";
 
 const POINTS = 201, LOGITS = 241, WIDEST = 6;
@@ -6,7 +6,7 @@ const TICKS = [-6, -3, 0, 3, 6].map((place) => [place, pretty(place)]);
 
 const xlogx = (x) => (x > 0 ? x * Math.log(x) : 0);
 const softplus = (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
-// core.js has a table, good for a picture; the numbers that are shown here need all their digits.
+// std.js has a table, good for a picture; the numbers that are shown here need all their digits.
 const exactSigmoid = (z) => 1 / (1 + Math.exp(-z));
 
 const price = (x, rest, epsilon) => epsilon * (xlogx(x) + xlogx(rest));

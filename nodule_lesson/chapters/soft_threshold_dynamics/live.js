@@ -1,4 +1,4 @@
-// The STD explorer in a page; std_explorer.py is its other face.
+// The STD explorer in a page; live.py is its other face.
 import { contour, contourLength, scene, softThresholdDynamics } from "../../live/std.js";
 import { mount, pretty } from "../../live/figure.js";
 

@@ -1,4 +1,4 @@
-// The prior's trade-off in a page; prior_tradeoff.py is its other face and sends the slices.
+// The prior's trade-off in a page; live.py is its other face and sends the slices.
 import { contour, softThresholdDynamics } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 

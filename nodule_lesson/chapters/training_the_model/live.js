@@ -1,4 +1,4 @@
-// The collapse to empty masks in a page; collapse.py is its other face.
+// The collapse to empty masks in a page; live.py is its other face.
 import { mount } from "../../live/figure.js";
 
 const SIDE = 64, PIXELS = SIDE * SIDE, SLICES = 10;

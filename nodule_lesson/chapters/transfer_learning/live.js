@@ -1,4 +1,4 @@
-// A curve of waves, learned from zero and from another data set's; fine_tuning.py is its other face.
+// A curve of waves, learned from zero and from another data set's; live.py is its other face.
 import { uniform } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
 
