@@ -83,7 +83,7 @@ def main(arguments=None):
         print(rows[-1], flush=True)
     if options.out:
         result = {
-            "what": "Training images a second on one core: medians of interleaved steps.",
+            "what": "Training images per second on one core: medians of interleaved steps.",
             "batch": BATCH,
             "side": SIDE,
             "rows": rows,

@@ -1,4 +1,4 @@
-"""How many images a second does a training take? `fit` beside a plain loop, in one run.
+"""How many images per second does a training take? `fit` beside a plain loop, in one run.
 
 The plain loop is the usual one: a DataLoader that flips and stacks slices on the CPU, a copy to
 the device, 32 bits, a forward and a backward pass, Adam, and the loss read at every step. `fit`

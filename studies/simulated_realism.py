@@ -69,7 +69,7 @@ def pairwise_dice(bits):
 
 
 def measure(slices, where):
-    """A dictionary of arrays (N,), one number a crop, for centred crops with a nodule."""
+    """A dictionary of arrays (N,), one number per crop, for centred crops with a nodule."""
     images, masks = (tensor[:, 0].numpy() for tensor in cut(slices, where))
     masks = masks > 0
     rows = where[:, 0]
@@ -191,7 +191,7 @@ def network(images, real, tested, steps):
 
 
 def rounded(values):
-    """The finite ones, to four digits: what the results file carries, one number a slice."""
+    """The finite ones, to four digits: what the results file carries, one number per slice."""
     return [float(f"{value:.4g}") for value in values if np.isfinite(value)]
 
 

@@ -453,7 +453,7 @@ def main(arguments=None):
             "optimiser": "Adam, 1e-3 falling to 0 as a cosine in each stage, weight decay 1e-8",
             "loss": "Dice by crop with a nodule + Dice of the batch + binary cross entropy",
             "mask": "logit >= 0",
-            "dice": "one a slice with a consensus pixel in the centred crop, mean over them",
+            "dice": "one per slice with a consensus pixel in the centred crop, mean over them",
             "interval_by_patient": "95 %, 2000 bootstrap draws of patients; Dice averaged over "
             "seeds first",
             "false_positive_pixels": "mean over corners that no reader's outline touches",

@@ -244,7 +244,7 @@ def main(arguments=None):
                 },
                 "scores": {key: score(model, test) for key, test in tests.items()},
                 "scores at 128x128": {key: score(model, test, 128) for key, test in tests.items()},
-                "scored": "mask on at 0.5; Dice one a slice with a consensus pixel in the "
+                "scored": "mask on at 0.5; Dice one per slice with a consensus pixel in the "
                 "centred crop; intervals 95 %, patients drawn with replacement; negatives: "
                 "corners that no reader's outline touches, at 128x128 whole simulated slices. Not "
                 "blind: steps and batch were chosen after a look at these scores of a shorter "

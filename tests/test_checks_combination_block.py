@@ -32,7 +32,7 @@ WRONG_COUNTS = {
     "first 1x1 is missing": lambda S, C: S * (S + C) + 9 * S + S**2,
     "depthwise separable": lambda S, C: C**2 + S * (S + C) + 9 * S**2,
     "S S weights are missing": lambda S, C: C**2 + S * C + 9 * S + S**2,
-    "9 weights a channel": lambda S, C: C**2 + S * (S + C) + S**2,
+    "9 weights per channel": lambda S, C: C**2 + S * (S + C) + S**2,
     "gives S channels, not S + C": lambda S, C: C**2 + (S + C) ** 2 + 9 * S + S**2,
     "gives C channels, not S": lambda S, C: S * C + S * 2 * S + 9 * S + S**2,
     "works on S channels": lambda S, C: C**2 + S * (S + C) + (S + C) * (9 + S),

@@ -362,7 +362,7 @@ def test_the_other_ways_to_write_a_header(tmp_path):
         ({"ElementType": "MET_UCHAR"}, "longer than its header says: 8,400 bytes found, 4,200"),
         ({"ElementType": "MET_FLOAT"}, "truncated: 8,400 bytes found, 16,800"),
         ({"ElementType": "MET_STRING"}, "ElementType of MetaImage's, found MET_STRING"),
-        ({"ElementNumberOfChannels": "2"}, "one number a voxel, found 2"),
+        ({"ElementNumberOfChannels": "2"}, "one number per voxel, found 2"),
         ({"ElementToIntensityFunctionSlope": "2"}, "1 as its ElementToIntensityFunctionSlope"),
         ({"ElementToIntensityFunctionOffset": "-1024"}, "0 as its ElementToIntensityFunctionO"),
         ({"Modality": "MET_MOD_MR"}, "must be CT, found the modality MET_MOD_MR"),

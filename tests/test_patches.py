@@ -262,7 +262,7 @@ REFUSED = {
     "an infinite diameter": (ValueError, "diameter", with_column("diameter", float("inf"))),
     "perhaps": (ValueError, "has_nodule", with_column("has_nodule", 2)),
     "two lines": (ValueError, "not one line", with_column("type", "a\nb")),
-    "one value": (ValueError, "one value a slice", lambda a: a["slices"].update(slice=[1])),
+    "one value": (ValueError, "one value per slice", lambda a: a["slices"].update(slice=[1])),
 }
 
 

@@ -163,13 +163,13 @@ def test_undefined_values_are_left_out_and_one_cluster_has_no_interval():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: interval(np.zeros((2, 3))), "one number a unit"),
+        (lambda: interval(np.zeros((2, 3))), "one number per unit"),
         (lambda: interval([0, np.inf]), "finite"),
         (lambda: interval([0, 1], ["a"]), "one name a value"),
         (lambda: interval([0, 1], level=95), "level"),
         (lambda: interval([0, 1], draws=0), "draws"),
         (lambda: t_interval([0, 1], level=0), "level"),
-        (lambda: t_interval(0.5), "one number a unit"),
+        (lambda: t_interval(0.5), "one number per unit"),
         (lambda: paired([0, 1], [0, 1, 2]), "the same units"),
         (lambda: paired([[0, 1]], [[0, 1]]), "a must be one number"),
         (lambda: power(0.1, 0, 11), "sd"),

@@ -132,7 +132,7 @@ def test_it_draws_a_few_times_a_second_and_once_more_when_asked(shown, monkeypat
     plot = LossPlot()
     for step in range(1, 101):
         plot(step, 1.0)
-        now[0] += 0.02  # fifty steps a second
+        now[0] += 0.02  # fifty steps per second
     assert 3 <= len(shown) <= 5
     plot.draw()
     assert len(shown[-1][1].axes[0].lines[0].get_xdata()) == 100

@@ -211,8 +211,8 @@ class Summary:
 
     units: the names of the U units. values: for each measure an array (U,), nan where a unit is
     left out of the mean. undefined: how many values the equations leave undefined, whatever the
-    policy made of them; of: how many values there are. Overlap has one value a unit, distances
-    have one value a slice.
+    policy made of them; of: how many values there are. Overlap has one value per unit, distances
+    have one value per slice.
     """
 
     per: str
@@ -254,8 +254,8 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
     - "skip": whatever has an empty truth is left out, false positives and all.
 
     Returns a `Summary`, which counts what is undefined under every policy. Raises ValueError for
-    another unit or policy, or labels that are missing, unasked for, not one a slice, or texts and
-    numbers together.
+    another unit or policy, or labels that are missing, unasked for, not one per slice, or texts
+    and numbers together.
     """
     for name, value, names in (("per", per, UNITS), ("empty", empty, EMPTY_POLICIES)):
         if value not in names:

@@ -1,6 +1,6 @@
 """How sure a mean is: intervals by patient, paired differences, seeds, and what a test can see.
 
-Values are one number a unit, as a rule one Dice a lesion. Lesions of one patient are no
+Values are one number per unit, as a rule one Dice per lesion. Lesions of one patient are no
 independent evidence: they share the scanner, the dose and the lung. So intervals are bootstrapped
 by *cluster*: whole patients are drawn with replacement, as many as there are, and all lesions of a
 drawn patient come along (Davison & Hinkley, Bootstrap Methods and their Application, 1997,
@@ -260,7 +260,7 @@ def detectable(sd, count, power=0.8, level=0.05):
 def seed_band(by_seed):
     """(low, high): the smallest and the largest mean of the seeds.
 
-    by_seed: (seeds, N), one row of values a seed, nan left out; or (seeds,), their means. Raises
+    by_seed: (seeds, N), one row of values per seed, nan left out; or (seeds,), their means. Raises
     ValueError for other shapes, and where there is no seed.
     """
     by_seed = np.asarray(by_seed, dtype=float)
@@ -277,7 +277,7 @@ _power = power  # the argument of `detectable` has the same name
 def _values(values, name):
     values = np.asarray(values, dtype=float)
     if values.ndim != 1:
-        raise ValueError(f"{name} must be one number a unit, shape (N,); found {values.shape}.")
+        raise ValueError(f"{name} must be one number per unit, shape (N,); found {values.shape}.")
     if np.isinf(values).any():
         raise ValueError(f"{name} must be finite or nan, found an infinite one.")
     return values

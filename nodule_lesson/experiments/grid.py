@@ -192,7 +192,7 @@ PROFILES = {
         replace(_NIGHT, name="choice", epochs=20),
         # The paper's network itself on two cores, 5 to 6 s a step: some ten core hours.
         replace(_NIGHT, name="full", slim=False, pretrain_steps=1_600, checkpoint_every=25),
-        # One T4: some minutes a row, as the chapter on training projects; not measured.
+        # One T4: some minutes per row, as the chapter on training projects; not measured.
         Profile("colab", False, 64, 8_000, 3_250, 11_250, None, 1, 1),
         # The paper's: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
         Profile("paper", False, 128, 80_000, 3_250, 3_250, 5, 1, 1),

@@ -1,4 +1,4 @@
-"""What the runs found: one JSON file a run, written whole, refused where it cannot be traced.
+"""What the runs found: one JSON file per run, written whole, refused where it cannot be traced.
 
     book/results/experiments/simulated-laptop/lesions.json
     book/results/experiments/simulated-laptop/proposed-seed0.json

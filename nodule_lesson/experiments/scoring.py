@@ -81,7 +81,7 @@ def best_temperature(c, slices):
 
 
 def lesion_scores(predicted, slices):
-    """Each measure of `metrics` as a list, one value a lesion in the order of `lesions_of`.
+    """Each measure of `metrics` as a list, one value per lesion in the order of `lesions_of`.
 
     Overlap is pooled over a lesion's slices, distances are means over them, in mm; None where
     undefined, or where the size of a pixel is unknown. c: the mean over the slices.

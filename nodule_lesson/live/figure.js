@@ -353,7 +353,7 @@ function ramp(colours) {
         table[4 * i + j] = stops[k][j] + (t - k) * (stops[k + 1][j] - stops[k][j]);
       }
     }
-    ramps.set(key, new Uint32Array(table.buffer)); // red, green, blue, opaque: one number a pixel
+    ramps.set(key, new Uint32Array(table.buffer)); // red, green, blue, opaque: one number per pixel
   }
   return ramps.get(key);
 }

@@ -174,7 +174,7 @@ class Concatenation(nn.Module):
 
 
 class LinearCombination(nn.Module):
-    """a s + b c with two learned numbers a channel: half a cross-stitch unit (Misra et al. 2016).
+    """a s + b c with two learned numbers per channel, half a cross-stitch unit (Misra 2016).
 
     Half, since the classifier gets nothing back. It begins with a = 0.9, b = 0.1, and needs as
     many channels on both sides: ValueError otherwise.
@@ -281,7 +281,7 @@ def resnet_stages(width=64, blocks=(3, 4, 6, 3), dilated=False):
 
 
 class Head(nn.Sequential):
-    """FC: the mean of each channel, then one number a sample, (N, channels, H, W) -> (N,)."""
+    """FC: the mean of each channel, then one number per sample, (N, channels, H, W) -> (N,)."""
 
     def __init__(self, channels):
         super().__init__(

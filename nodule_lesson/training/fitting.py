@@ -51,8 +51,8 @@ class Batches:
     """Endless batches of (images, masks, has_nodule), every slice once before any comes again.
 
     images, masks: (N, 1, H, W) tensors. has_nodule: (N,) of the same device, on which the batches
-    are cut and flipped. size: slices a batch. seed: of the order and the flips. flip: each slice,
-    and its mask with it, left to right and top to bottom with probability one half each.
+    are cut and flipped. size: slices per batch. seed: of the order and the flips. flip: each
+    slice, and its mask with it, left to right and top to bottom with probability one half each.
     Raises ValueError for counts that differ, or a size below 1.
     """
 
@@ -134,7 +134,7 @@ def fit(
     label="training",
     progress=True,
 ):
-    """Train a model in place with Adam, one step a batch, and return the losses.
+    """Train a model in place with Adam, one step per batch, and return the losses.
 
     model: any module; it is left in training mode. batches: an iterable of (images, masks,
     has_nodule), at least `steps` of them; tensors on the model's device. loss: a function of

@@ -32,7 +32,7 @@ def block_parameters(count):
             of_pairs(lambda s, c: c * c + (s + c) * s + 9 * s),
         ),
         (
-            "the 3x3 within each channel is missing: 9 weights a channel.",
+            "the 3x3 within each channel is missing: 9 weights per channel.",
             of_pairs(lambda s, c: c * c + (s + c) * s + s * s),
         ),
         (

@@ -81,7 +81,7 @@ def one_step_gradient(gradient):
             with_paths(factor=2 * _LAMBDA1),
         ),
         ("the axes are transposed.", right.T),
-        ("one number a pixel is wanted; this is their sum.", right.sum()),
+        ("one number per pixel is wanted; this is their sum.", right.sum()),
     ]
     return verdict(answer, right, wrong)
 

@@ -66,7 +66,7 @@ def eq7(loss):
         ("the cross entropy of the classifier is a mean over samples; this is a sum.",
          dice + _LAMBDA1 * pixels + _LAMBDA2 * samples * 3),
         ("this adds the Dice score; the loss is one minus it.", 1 - dice + rest),
-        ("this Dice pools the pixels of the batch; it is one a sample, then the mean.",
+        ("this Dice pools the pixels of the batch; it is one per sample, then the mean.",
          both(lambda z, y, v, w: _dice(_sigmoid(z), y, axes=None)) + rest),
         ("the smooth 1 in the Dice fraction is missing, so an empty mask costs all of it.",
          both(lambda z, y, v, w: _dice(_sigmoid(z), y, smooth=1e-300)) + rest),
@@ -167,9 +167,9 @@ def unit_parameters(count):
 
     right = [sum(p.numel() for p in ResidualUnit(*unit).parameters()) for unit in _UNITS]
     wrong = [
-        ("both normalisations are missing: two numbers a channel, a scale and a shift.",
+        ("both normalisations are missing: two numbers per channel, a scale and a shift.",
          of(lambda i, o, new: 9 * i + i * o + 9 * o * o + new * i * o)),
-        ("a normalisation has a scale and a shift: two numbers a channel, not one.",
+        ("a normalisation has a scale and a shift: two numbers per channel, not one.",
          of(lambda i, o, new: 10 * i + i * o + o + 9 * o * o + new * i * o)),
         ("the first normalisation acts on the inputs, before the convolution.",
          of(lambda i, o, new: 9 * i + i * o + 4 * o + 9 * o * o + new * i * o)),
@@ -179,7 +179,7 @@ def unit_parameters(count):
          of(lambda i, o, new: 11 * i + i * o + 2 * o + 9 * o * o + i * o)),
         ("here the shortcut has a normalisation; ours is a bare 1x1 convolution.",
          of(lambda i, o, new: 11 * i + i * o + 2 * o + 9 * o * o + new * (i * o + 2 * o))),
-        ("the first convolution is depthwise separable: 9 weights a channel, then a 1x1.",
+        ("the first convolution is depthwise separable: 9 weights per channel, then a 1x1.",
          of(lambda i, o, new: 2 * i + 9 * i * o + 2 * o + 9 * o * o + new * i * o)),
         ("only the first convolution is separable; the second is dense.",
          of(lambda i, o, new: 11 * i + i * o + 11 * o + o * o + new * i * o)),

@@ -148,7 +148,7 @@ def _edge(area):
 def patient_split(split):
     """split(patients, part, generator) -> bool (N,): True for slices of the test part.
 
-    patients: (N,) names, one a slice. part: how many of the patients are tested. generator: of
+    patients: (N,) names, one per slice. part: how many of the patients are tested. generator: of
     numpy, for the choice. Many splits are right, so this checker asks for what they share.
     """
     numbers = np.random.default_rng(20157).permutation(np.repeat(np.arange(30), 4 + np.arange(30)))

@@ -78,7 +78,7 @@ def _stored():
 
 
 def differences(pair):
-    """Dice of the first method minus that of the second, one number a lesion, (N,).
+    """Dice of the first method minus that of the second, one number per lesion, (N,).
 
     Raises ValueError for a pair that is not there.
     """

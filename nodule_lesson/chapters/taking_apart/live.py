@@ -139,7 +139,7 @@ def answers(quality):
 def shares(lambda2, c):
     """(missed, marked): shares of nodules missed and of empty slices marked.
 
-    lambda2: a number or an array. c: (N,), one a slice.
+    lambda2: a number or an array. c: (N,), one per slice.
     """
     data = stored()
     off = np.asarray(lambda2)[..., None] * (1 - c) >= data["shift"]

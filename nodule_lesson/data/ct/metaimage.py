@@ -181,7 +181,7 @@ def _dtype(path, header):
 def _check_meaning(path, header):
     """ValueError for numbers that are not HU as they stand."""
     if (count := header.get("ElementNumberOfChannels", "1")) != "1":
-        raise ValueError(f"{path} must have one number a voxel, found {count}.")
+        raise ValueError(f"{path} must have one number per voxel, found {count}.")
     modality = header.get("Modality", "MET_MOD_CT")
     if modality not in ("MET_MOD_CT", "MET_MOD_OTHER", "MET_MOD_UNKNOWN"):
         raise ValueError(f"{path} must be CT, found the modality {modality}.")

@@ -2,7 +2,7 @@
 
 Every crop is centred on a nodule, 128 x 128 voxels in the plane; it takes all slices in which a
 reader outlined the nodule, and as many empty neighbours above and below, so that the classes
-balance. One nodule a crop, and no voxel in two crops: a crop that would hold another nodule is
+balance. One nodule per crop, and no voxel in two crops: a crop that would hold another nodule is
 moved aside, and where that does not help, the nodule is reported and not used.
 
 One scan is one piece of work, done by the processes of this machine or by a Dask cluster. What is

@@ -85,7 +85,7 @@ def extract(
     folder: scans as LUNA16 lays them out (subset*/SERIES.mhd), or DICOM (PATIENT/SERIES/*.dcm).
     size: voxels a side. outlines: "readers" for the volumes of simulated scans, "lidc" for the
     contours of LIDC's database; database: that file, or None for the installed one (`contours`).
-    workers: processes, None for one a core. scheduler: the address of a Dask cluster, whose
+    workers: processes, None for one per core. scheduler: the address of a Dask cluster, whose
     workers see the same disk, instead of processes here.
 
     Finished scans stay in OUT.parts, and a second call does only what is missing, failed before

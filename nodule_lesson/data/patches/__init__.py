@@ -3,7 +3,7 @@
     images.npy    (N, H, W), integers as the source has them: grey values 0..255, or HU
     masks.npy     (N, H, W), uint8, 0 or 1: the readers' consensus
     readers.npy   (N, H, W), uint8, bit r set where reader r outlined; only where known
-    slices.csv    one row a slice: patient, scan, nodule, slice, pixel size, type, diameter, ...
+    slices.csv    one row per slice: patient, scan, nodule, slice, pixel size, type, diameter, ...
     dataset.json  source, licence, citation, parameters, checksums
 
 The arrays are memory-mapped: a random batch costs the same whether the set has a thousand slices

@@ -38,7 +38,7 @@ def check_slices(slices, count):
         values = np.asarray(slices[name])
         if values.shape != (count,):
             raise ValueError(
-                f"column {name} must have one value a slice, shape ({count},), found "
+                f"column {name} must have one value per slice, shape ({count},), found "
                 f"{values.shape}."
             )
         result[name] = _column(name, kind_of(name, values), slices[name])
