@@ -318,7 +318,7 @@ def test_scores_on_real_slices_can_be_made_again(name, side, scores, real_data, 
     found = score(load_pretrained(name), load_real(real_data, "lidc_clinic"), side)
     card = model_card(name)[scores]["patients of the second real set"]
     assert found["slices"] == card["slices"] and found["negatives"] == card["negatives"]
-    # No real slice is without a nodule as a whole.
+    # Hardly a real slice is without a nodule as a whole; here none is.
     of_negatives = ("auc_of_c", "negatives_marked") if side == 64 else ()
     for key in ("mean_dice", "median_dice", *of_negatives):
         assert found[key] == pytest.approx(card[key], abs=2e-3), key
