@@ -272,7 +272,7 @@ def test_a_notebook_without_a_chapter_or_an_origin_is_found(small, capsys):
 
 
 @pytest.mark.parametrize(
-    "text, copied", [("It took 23 seconds.", False), ("It took 22 steps.", True)]
+    "text, copied", [("It took 23.5 seconds.", False), ("It took 22 steps.", True)]
 )
 def test_a_notebook_is_renewed_for_more_than_the_time_that_it_took(small, text, copied):
     kept = small / "book" / "one.ipynb"

@@ -87,8 +87,8 @@ class NotebookBuilder(Builder):
         nbformat.validate(notebook)
         path = Path(self.outdir, f"{docname}.ipynb")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8",
-                        newline="\n")  # fmt: skip
+        text = nbformat.writes(notebook).rstrip("\n") + "\n"
+        path.write_text(text, encoding="utf-8", newline="\n")
 
     def made_from(self, docname, executed):
         """The text of the chapter and what its cells used, with their hashes."""
@@ -111,12 +111,12 @@ class Chapter:
     """One chapter on its way into a notebook."""
 
     def __init__(self, builder, docname, doctree, executed):
-        self.builder, self.docname, self.doctree, self.executed = (
-            builder, docname, doctree, executed)  # fmt: skip
+        self.builder, self.docname = builder, docname
+        self.doctree, self.executed = doctree, executed
         self.url = builder.get_target_uri(docname)
         # The lines of the cells, counted from one.
         self.lines = [line + 1 for line in executed.metadata["source_map"]]
-        self.figures = builder.env.toc_fignumbers.get(docname, {})
+        self.numbers = builder.env.toc_fignumbers.get(docname, {})
 
     def fail(self, problem, node=None, line=None):
         while line is None and node is not None:
@@ -170,11 +170,11 @@ class Chapter:
         """The title, and the blocks of text and the captions by the index of their cell.
 
         Sphinx knows no cells of text, and nothing of a cell tagged remove-cell: the line where a
-        block begins says whose it is. A formula or a list in a box has its line; so does a title.
+        block begins says in which cell it stands.
         """
         title, texts, captions = "", {}, {}
         index = 0
-        for node in self.flat(self.doctree):
+        for node in flat(self.doctree.children):
             if isinstance(node, nodes.container) and node.get("nb_element") == "cell_code":
                 index = node["cell_index"]
                 for figure in node.findall(nodes.figure):
@@ -191,24 +191,12 @@ class Chapter:
             texts.setdefault(index, []).append(block)
         return title, texts, captions
 
-    def flat(self, node):
-        """The blocks of the text in their order, code cells among them.
-
-        Sections hold blocks, and so does an exercise, between whose start and end code may stand.
-        """
-        for child in node.children:
-            if isinstance(child, nodes.section | nodes.document):
-                yield from self.flat(child)
-            elif type(child).__name__ == "exercise_enumerable_node":
-                yield child.children[0]
-                yield from self.flat(nodes.Element("", *child.children[1:]))
-            else:
-                yield child
+    def number(self, kind, node):
+        return ".".join(map(str, self.numbers[kind][node["ids"][0]]))
 
     def caption(self, figure):
-        """A caption with its number, each paragraph in italics."""
-        number = ".".join(map(str, self.figures["figure"][figure["ids"][0]]))
-        name = self.builder.config.numfig_format["figure"] % number
+        """The caption of a figure with its number, in italics."""
+        name = self.builder.config.numfig_format["figure"] % self.number("figure", figure)
         caption = next(figure.findall(nodes.caption))
         text = f"{name}. {' '.join(self.inline(caption).split())}"
         mark = "_" if "*" in text else "*"
@@ -240,8 +228,8 @@ class Chapter:
 
     def block_title(self, node):
         if type(node.parent).__name__ == "exercise_enumerable_node":
-            number = ".".join(map(str, self.figures["exercise"][node.parent["ids"][0]]))
-            return [f"**{node['title'] % number}**{self.inline(node)}"]
+            name = node["title"] % self.number("exercise", node.parent)
+            return [f"**{name}**{self.inline(node)}"]
         depth, above = 0, node.parent
         while above is not None:
             depth, above = depth + isinstance(above, nodes.section), above.parent
@@ -265,8 +253,7 @@ class Chapter:
         if "\\\\" in outside or re.search(r"(?<!\\)&", outside):
             tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
         if node.get("label"):
-            number = ".".join(map(str, self.figures["displaymath"][node["ids"][0]]))
-            tex += f" \\tag{{{number}}}"
+            tex += f" \\tag{{{self.number('displaymath', node)}}}"
         return [f"$$ {tex} $$"]
 
     def block_literal_block(self, node):
@@ -372,7 +359,22 @@ class Chapter:
     inline_number_reference = inline_reference
 
 
-# --- Markdown -----------------------------------------------------------------------------------
+# --- the text -----------------------------------------------------------------------------------
+
+
+def flat(children):
+    """The blocks of a text in their order, code cells among them.
+
+    Sections hold blocks, and so does an exercise, between whose start and end code may stand.
+    """
+    for child in children:
+        if isinstance(child, nodes.section):
+            yield from flat(child.children)
+        elif type(child).__name__ == "exercise_enumerable_node":
+            yield child.children[0]
+            yield from flat(child.children[1:])
+        else:
+            yield child
 
 
 def paragraphs(blocks):

@@ -18,8 +18,9 @@ from made_from import changed, some
 
 ROOT = Path(__file__).resolve().parents[1]
 # What differs from one run or machine to the next, so that it is no news.
-TIMED = re.compile(
-    r"\d[\d,.]*(?=\s(?:ms|milliseconds|seconds|images a second)\b)"  # how long it took
+VARIES = re.compile(
+    r"\d[\d,.]*(?=\s(?:ms|seconds|images a second)\b)"  # how long it took
+    r"|(?<=would train on: )\w+|full: no GPU here.*|full, 128 x 128, .*"  # on what
 )
 
 
@@ -52,7 +53,7 @@ def stable(path):
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         del cell["id"]  # it depends on the text
-    return TIMED.sub("#", json.dumps(notebook, indent=1, sort_keys=True))
+    return VARIES.sub("#", json.dumps(notebook, indent=1, sort_keys=True))
 
 
 def renew(root, docname):
