@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What differs from one run or machine to the next, so that it is no news.
 VARIES = re.compile(
     r"\d[\d,.]*(?=\s(?:ms|seconds|images a second)\b)"  # how long it took
-    r"|(?<=would train on: )\w+|full: no GPU here.*|full, 128 x 128, .*"  # on what
+    r'|(?<=would train on: )\w+|full: no GPU here[^\\"]*|full, 128 x 128, [^\\"]*'  # on what
 )
 
 
