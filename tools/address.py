@@ -1,7 +1,7 @@
 """The public address of the repository: read from _config.yml, copied to the files that repeat it.
 
 `python tools/address.py` renews the copies, `python tools/address.py --check` compares them. The
-notebooks take the address when `make notebooks` writes them, the pages when they are built.
+pages and notebooks take the address when they are built.
 """
 
 import argparse

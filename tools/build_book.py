@@ -1,13 +1,14 @@
-"""Build the book into _build/html, or say that it is up to date.
+"""Build the book: pages in _build/html, notebooks in _build/notebooks; or say that it is built.
 
 `make book` calls this after installing; on Windows it is called by hand (README.md). Warnings are
-errors. Two things that Jupyter Book does not do by itself:
+errors. Pages and notebooks come from one reading and one execution of the chapters by Sphinx, so
+they show the same numbers (tools/notebook_builder.py).
 
-- Outputs of cells are kept between builds in _build/.jupyter_cache, which looks at a page's own
-  cells and no further. So the cache is emptied when what the cells run has changed: the package,
-  Python and JavaScript, book/results or the installed versions. No page shows stale outputs.
-- Everything else is built from nothing each time, since an incremental build leaves old sidebars
-  in pages whose own text did not change.
+Outputs of cells are kept between builds in _build/.jupyter_cache, which looks at a chapter's own
+cells and no further. So before a build the outputs of those chapters are dropped that used a file
+which has changed since (tools/made_from.py): no page shows stale outputs, and no chapter is run
+for a change of what it does not use. Everything else is built from nothing each time, since an
+incremental build leaves old sidebars in pages whose own text did not change.
 """
 
 import hashlib
@@ -17,39 +18,32 @@ import sys
 import time
 from pathlib import Path
 
+from jupyter_cache import get_cache
+from made_from import changed, recorded, some
+
 ROOT = Path(__file__).resolve().parents[1]
 
-# What the cells of the chapters run or read.
-EXECUTED = (
-    "constraints.txt",
-    "nodule_lesson/**/*.py",
-    "nodule_lesson/**/*.js",
-    "nodule_lesson/**/*.css",
-    "nodule_lesson/**/*.json",
-    "nodule_lesson/**/*.npz",
-    "nodule_lesson/**/*.safetensors",
-    "nodule_lesson/**/*.xz",
-    "book/results/**/*",
-    "data_scripts/**/*.csv",
-)
-# What the pages are made of besides.
-RENDERED = (
+# What pages and notebooks may depend on, all in all.
+SOURCES = (
     "_config.yml",
     "_toc.yml",
     "book/**/*",
-    "tools/address.py",
-    "tools/sphinx_lesson.py",
+    "constraints.txt",
+    "data_scripts/**/*",
+    "nodule_lesson/**/*",
+    "pyproject.toml",
+    "tools/*.py",
     "vendor/**/*",
 )
 
 
-def fingerprint(root, patterns):
-    """SHA-256 over the names and contents of the files that match the patterns."""
-    files = {p for pattern in patterns for p in Path(root).glob(pattern) if p.is_file()}
+def fingerprint(root):
+    """SHA-256 over the names and contents of the sources; notebooks are made, and are none."""
+    files = {p for pattern in SOURCES for p in Path(root).glob(pattern) if p.is_file()}
     digest = hashlib.sha256()
     for path in sorted(files):
         name = path.relative_to(root)
-        if "__pycache__" in name.parts or ".ipynb_checkpoints" in name.parts:
+        if "__pycache__" in name.parts or path.suffix == ".ipynb":
             continue
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{name.as_posix()} {content}\n".encode())
@@ -62,44 +56,42 @@ def is_up_to_date(root):
     return (
         built.exists()
         and Path(root, "_build", "html", "index.html").exists()
-        and built.read_text(encoding="utf-8") == fingerprint(root, EXECUTED + RENDERED)
+        and built.read_text(encoding="utf-8") == fingerprint(root)
     )
 
 
-def empty_stale_cache(root):
-    """Delete the kept outputs unless they come from what the cells would run now."""
-    cache = Path(root, "_build", ".jupyter_cache")
-    ran = Path(root, "_build", "outputs-from.sha256")
-    now = fingerprint(root, EXECUTED)
-    if cache.exists() and ran.exists() and ran.read_text(encoding="utf-8") == now:
-        return False
-    shutil.rmtree(cache, ignore_errors=True)
-    ran.parent.mkdir(exist_ok=True)
-    ran.write_text(now, encoding="utf-8")
-    return True
+def drop_stale_outputs(root):
+    """Drop the kept outputs of chapters that used what is now another; say which, and why."""
+    cache = get_cache(Path(root, "_build", ".jupyter_cache"))
+    for record in cache.list_cache_records():
+        used = recorded(root, cache.get_cache_bundle(record.pk).nb)
+        others = ["what it used"] if used is None else changed(root, used)
+        if others:
+            print(f"Outputs of {Path(record.uri).name} are dropped: {some(others)} changed.")
+            cache.remove_cache(record.pk)
 
 
 def build(root):
-    """Build the pages; returns the exit status of Jupyter Book."""
+    """Build the pages, then the notebooks; returns the exit status of Jupyter Book."""
     built = Path(root, "_build", "built-from.sha256")
     built.unlink(missing_ok=True)
-    if empty_stale_cache(root):
-        print("Every chapter is run: no outputs of this package and these results are kept.")
-    else:
-        print("Only chapters whose code has changed are run again.")
-    for folder in ("html", ".doctrees", "jupyter_execute"):
+    drop_stale_outputs(root)
+    for folder in ("html", "notebooks", ".doctrees", "jupyter_execute"):
         shutil.rmtree(Path(root, "_build", folder), ignore_errors=True)
-    before = fingerprint(root, EXECUTED + RENDERED)
-    status = run_jupyter_book(root)
+    before = fingerprint(root)
+    status = run_jupyter_book(root, "--builder", "html") or run_jupyter_book(
+        root, "--builder", "custom", "--custom-builder", "notebooks"
+    )
     if status == 0:
+        offer_notebooks(root)
         built.write_text(before, encoding="utf-8")  # not what changed while it was building
     return status
 
 
-def run_jupyter_book(root):
+def run_jupyter_book(root, *builder):
     """Run it in a process of its own, so that what it prints is seen as it comes."""
     program = "from jupyter_book.cli.main import main; main()"
-    options = ["build", str(root), "-W", "-n", "--keep-going"]
+    options = ["build", str(root), "-W", "-n", "--keep-going", *builder]
     command = [sys.executable, "-c", program, *options]
     with subprocess.Popen(
         command, cwd=root, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
@@ -109,6 +101,13 @@ def run_jupyter_book(root):
             if "[IPKernelApp] WARNING | Kernel is running over TCP" not in line:
                 print(line, end="", file=sys.stderr, flush=True)
     return running.returncode
+
+
+def offer_notebooks(root):
+    """The download button of a page gives the notebook that runs on Colab, not Sphinx's own."""
+    made, offered = Path(root, "_build", "notebooks"), Path(root, "_build", "html", "_sources")
+    for notebook in made.rglob("*.ipynb"):
+        shutil.copyfile(notebook, offered / notebook.relative_to(made))
 
 
 def main(root=ROOT):

@@ -6,10 +6,10 @@ and pages without the scripts of a kernel service that the book does not use.
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from address import pages_address
+from notebook_builder import NotebookBuilder
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 from pybtex.style.labels import BaseLabelStyle
@@ -20,10 +20,13 @@ def setup(app):
     os.environ["NODULE_LESSON_PAGE_ONLY"] = "1"
     # On fields as small as the book's, a second thread costs more than it gives.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # They note which files their cells use: tools/made_from.py.
+    os.environ["PYTHONSTARTUP"] = str(Path(__file__).with_name("kernel_startup.py"))
+    os.environ["NODULE_LESSON_ROOT"] = str(app.srcdir)
+    app.add_builder(NotebookBuilder)
     app.connect("config-inited", set_address)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", tidy_page, priority=900)
-    app.connect("build-finished", offer_twins)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -74,14 +77,6 @@ def tidy_page(app, pagename, templatename, context, doctree):
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     context["body"] = re.sub(r' id="(exercise|solution)-content"', "", body)
-
-
-def offer_twins(app, exception):
-    """The download button gives the twin, which runs on Colab, not the build's own notebook."""
-    for built in Path(app.outdir, "_sources").rglob("*.ipynb"):
-        twin = Path(app.srcdir, built.relative_to(Path(app.outdir, "_sources")))
-        if exception is None and twin.exists():
-            shutil.copyfile(twin, built)
 
 
 # --- the bibliography ---------------------------------------------------------------------------

@@ -1,0 +1,454 @@
+"""The Sphinx builder "notebooks": each chapter with code as a notebook for Jupyter and Colab.
+
+It walks the document that Sphinx makes the page from, with all numbers, references and glued
+values in place, and writes it in plain Markdown, since no directive, citation or figure number
+would be shown on Colab. The code cells are the chapter's; their outputs are those of the build's
+own execution, kept as text. Images, live figures, the state of widgets and glue are not kept:
+Colab makes them anew. Solutions are not told, but linked.
+
+A node that has no method here stops the build, so that nothing is lost without a word. To allow
+another, write `block_NAME` or `inline_NAME`, NAME being the name of its class.
+"""
+
+import hashlib
+import html
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+from address import pages_address, repository_address
+from docutils import nodes
+from jupyter_cache import get_cache
+from made_from import fingerprint, recorded
+from markdown_it import MarkdownIt
+from sphinx.builders import Builder
+from sphinx.errors import SphinxError
+
+MYST = re.compile(r"\{[A-Za-z][\w:+.-]*\}`|[:`]{3,}\{")
+ENVIRONMENT = re.compile(r"\\begin\{([^}]*)\}(?:(?!\\begin).)*?\\end\{\1\}")
+MARKDOWN = MarkdownIt("commonmark")
+INSTALL = """\
+# Installs the package of the lesson where it is missing, as on Colab.
+import importlib.util
+import os
+
+if importlib.util.find_spec("nodule_lesson") is None:
+    lesson = "git+{address}@v{version}"
+    lesson = os.environ.get("NODULE_LESSON_SOURCE", lesson)
+    %pip install -q "nodule-lesson[notebook] @ {{lesson}}"
+    importlib.invalidate_caches()
+    if importlib.util.find_spec("nodule_lesson") is None:
+        raise RuntimeError("nodule_lesson was not installed; pip says above what went wrong.")"""
+OPENING = """\
+# {title}
+
+[Read this chapter in the book]({url}):
+there the live figures need no kernel, and the exercises have their solutions. This notebook runs
+the same code. For teaching only, not for clinical use."""
+
+
+class NotebookBuilder(Builder):
+    name = "notebooks"
+    format = ""  # no transformation that is meant for HTML or LaTeX
+
+    def init(self):
+        self.root = Path(self.srcdir)
+        self.address = repository_address(self.root)
+        self.site = pages_address(self.address)
+        project = tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))
+        self.version = project["project"]["version"]
+
+    def get_outdated_docs(self):
+        return self.env.found_docs
+
+    def get_target_uri(self, docname, typ=None):
+        return f"{self.site}{docname}.html"
+
+    def get_relative_uri(self, from_, to, typ=None):
+        return self.get_target_uri(to)
+
+    def prepare_writing(self, docnames):
+        """Learn where the works that the text cites are found, and where the outputs are."""
+        self.cache = get_cache(self.env.mystnb_config.execution_cache_path)
+        self.works = {}
+        for citation in self.env.get_domain("cite").citations:
+            page = self.get_target_uri(citation.bibliography_key.docname)
+            self.works[f"{page}#{citation.citation_id}"] = address_of_work(citation.entry.fields)
+
+    def write_doc(self, docname, doctree):
+        """Write the notebook of a chapter; a page without code has none."""
+        source = Path(self.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
+        if not source.exists():
+            return
+        _, executed = self.cache.merge_match_into_notebook(nbformat.read(source, as_version=4))
+        notebook = Chapter(self, docname, doctree, executed).notebook()
+        nbformat.validate(notebook)
+        path = Path(self.outdir, f"{docname}.ipynb")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = nbformat.writes(notebook).rstrip("\n") + "\n"
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+    def made_from(self, docname, executed):
+        """The text of the chapter and what its cells used, with their hashes."""
+        text = f"{docname}.md"
+        used = recorded(self.root, executed)
+        if used is None:
+            raise SphinxError(f"{text}: it is not known what its cells used; make clean, build.")
+        return {text: fingerprint(self.root / text), **used}
+
+
+def address_of_work(fields):
+    if "doi" in fields:
+        return f"https://doi.org/{fields['doi']}"
+    if "eprint" in fields:
+        return f"https://arxiv.org/abs/{fields['eprint']}"
+    return fields.get("url", "")
+
+
+class Chapter:
+    """One chapter on its way into a notebook."""
+
+    def __init__(self, builder, docname, doctree, executed):
+        self.builder, self.docname = builder, docname
+        self.doctree, self.executed = doctree, executed
+        self.url = builder.get_target_uri(docname)
+        # The lines of the cells, counted from one.
+        self.lines = [line + 1 for line in executed.metadata["source_map"]]
+        self.numbers = builder.env.toc_fignumbers.get(docname, {})
+
+    def fail(self, problem, node=None, line=None):
+        while line is None and node is not None:
+            line, node = node.line, node.parent
+        raise SphinxError(f"{self.docname}.md:{line or 1}: {problem}.")
+
+    # --- the cells ----------------------------------------------------------------------------
+
+    def notebook(self):
+        title, texts, captions = self.sorted()
+        cells = [nbformat.v4.new_markdown_cell(OPENING.format(title=title, url=self.url))]
+        install = INSTALL.format(address=self.builder.address, version=self.builder.version)
+        cells.append(nbformat.v4.new_code_cell(install, execution_count=1))
+        for index, (cell, line) in enumerate(zip(self.executed.cells, self.lines, strict=True)):
+            if cell.cell_type == "code":
+                cells.append(self.code_cell(cell, line, index in captions))
+            markdown = captions[index] if index in captions else paragraphs(texts.get(index, []))
+            if markdown:
+                cells.append(nbformat.v4.new_markdown_cell("\n".join(markdown)))
+        for position, cell in enumerate(cells):  # the bytes depend on nothing but the content
+            identity = f"{position}\n{cell.source}".encode()
+            cell["id"] = hashlib.sha256(identity).hexdigest()[:12]
+        metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+            "nodule_lesson": {"made_from": self.builder.made_from(self.docname, self.executed)},
+        }
+        if "accelerator" in self.executed.metadata:
+            metadata["accelerator"] = self.executed.metadata["accelerator"]
+        return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+    def code_cell(self, cell, line, has_caption):
+        count = cell.execution_count + 1  # the installation is the first
+        new = nbformat.v4.new_code_cell(cell.source, execution_count=count)
+        if cell.metadata.get("tags"):
+            new.metadata["tags"] = list(cell.metadata["tags"])
+        try:
+            new.outputs = kept_outputs(cell.outputs, cell.metadata.get("tags", []), has_caption)
+        except ValueError as error:
+            self.fail(error, line=line)
+        for output in new.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+        foreign = re.escape(str(self.builder.root)) + r"|\bat 0x[0-9a-f]{6,}"
+        found = re.search(foreign, json.dumps(new.outputs))
+        if found:
+            self.fail(f"this cell puts out {found[0]!r}, which differs elsewhere", line=line)
+        return new
+
+    def sorted(self):
+        """The title, and the blocks of text and the captions by the index of their cell.
+
+        Sphinx knows no cells of text, and nothing of a cell tagged remove-cell: the line where a
+        block begins says in which cell it stands.
+        """
+        title, texts, captions = "", {}, {}
+        index = 0
+        for node in flat(self.doctree.children):
+            if isinstance(node, nodes.container) and node.get("nb_element") == "cell_code":
+                index = node["cell_index"]
+                for figure in node.findall(nodes.figure):
+                    captions[index] = self.caption(figure)
+                continue
+            while node.line and self.lines[index + 1 :] and self.lines[index + 1] <= node.line:
+                index += 1
+            if isinstance(node, nodes.title) and not title:
+                title = self.inline(node)
+                continue
+            block = self.block(node)
+            if block and self.executed.cells[index].cell_type == "code":
+                self.fail("this text stands in a code cell", node)
+            texts.setdefault(index, []).append(block)
+        return title, texts, captions
+
+    def number(self, kind, node):
+        return ".".join(map(str, self.numbers[kind][node["ids"][0]]))
+
+    def caption(self, figure):
+        """The caption of a figure with its number, in italics."""
+        name = self.builder.config.numfig_format["figure"] % self.number("figure", figure)
+        caption = next(figure.findall(nodes.caption))
+        text = f"{name}. {' '.join(self.inline(caption).split())}"
+        mark = "_" if "*" in text else "*"
+        return [f"{mark}{text}{mark}"]
+
+    # --- blocks, as lists of lines ------------------------------------------------------------
+
+    def block(self, node):
+        method = getattr(self, f"block_{type(node).__name__}", None)
+        if method is None:
+            self.fail(f"a {type(node).__name__} has no translation in notebook_builder.py", node)
+        return method(node)
+
+    def blocks(self, children):
+        return paragraphs([self.block(child) for child in children])
+
+    def nothing(self, node):
+        return []
+
+    block_target = block_meta = block_compound = nothing
+
+    def block_raw(self, node):
+        if "thebe" not in node.astext() and "kernelName" not in node.astext():
+            self.fail("raw HTML has no translation in notebook_builder.py", node)
+        return []  # the scripts that tools/sphinx_lesson.py takes out of pages too
+
+    def block_paragraph(self, node):
+        return at_line_start(self.inline(node)).split("\n")
+
+    def block_title(self, node):
+        if type(node.parent).__name__ == "exercise_enumerable_node":
+            name = node["title"] % self.number("exercise", node.parent)
+            return [f"**{name}**{self.inline(node)}"]
+        depth, above = 0, node.parent
+        while above is not None:
+            depth, above = depth + isinstance(above, nodes.section), above.parent
+        return [f"{'#' * depth} {self.inline(node)}"]
+
+    def block_solution_node(self, node):
+        if any(code.get("nb_element") for code in node.findall(nodes.container)):
+            self.fail("a code cell in a solution would be told in the notebook", node)
+        url = f"{self.url}#{node['target_label']}"
+        return [f"*[{node['title']}, in the book]({url})*"]
+
+    def block_math_block(self, node):
+        """On one line, since Jupyter takes the > of a quote into the formula on further lines."""
+        tex = " ".join(re.sub(r"(?<!\\)%.*", "", node.astext()).split())
+        if "\n\n" in node.astext() or re.search(r"\\begin\{(align|equation|gather)\*?\}", tex):
+            self.fail("write aligned or gathered inside a formula, and no blank line", node)
+        outside, count = tex, 1
+        while count:  # what stands in no environment
+            outside, count = ENVIRONMENT.subn("", outside)
+        # Sphinx aligns such a formula by itself; Jupyter does not.
+        if "\\\\" in outside or re.search(r"(?<!\\)&", outside):
+            tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
+        if node.get("label"):
+            tex += f" \\tag{{{self.number('displaymath', node)}}}"
+        return [f"$$ {tex} $$"]
+
+    def block_literal_block(self, node):
+        code = node.astext().rstrip("\n").split("\n")
+        return [f"```{node.get('language', '')}", *code, "```"]
+
+    def block_bullet_list(self, node):
+        return self.items(node, lambda number: "-")
+
+    def block_enumerated_list(self, node):
+        return self.items(node, lambda number: f"{node.get('start', 1) + number}.")
+
+    def items(self, node, mark):
+        """The items of a list, without blank lines where each is one paragraph."""
+        items = []
+        for number, item in enumerate(node.children):
+            lead = mark(number) + " "
+            lines = self.blocks(item.children)
+            items.append([(" " * len(lead) if i else lead) + line if line else ""
+                          for i, line in enumerate(lines)])  # fmt: skip
+        if all(len(item.children) == 1 for item in node.children):
+            return sum(items, [])
+        return paragraphs(items)
+
+    def block_admonition(self, node):
+        title, *rest = node.children
+        return quote([f"**{self.inline(title)}**", "", *self.blocks(rest)])
+
+    def block_note(self, node):
+        name = type(node).__name__.capitalize()
+        return quote([f"**{name}**", "", *self.blocks(node.children)])
+
+    block_important = block_warning = block_note
+
+    def block_container(self, node):
+        if node.get("design_component") != "dropdown":
+            self.fail("this container has no translation in notebook_builder.py", node)
+        title, *rest = node.children
+        # No Markdown is read in the line of <summary>: this line is HTML.
+        pieces = re.split(r"(\$(?:\\.|[^$\\])+\$)", " ".join(self.inline(title).split()))
+        pieces = [html.escape(piece, quote=False) if piece.startswith("$")
+                  else MARKDOWN.renderInline(piece) for piece in pieces]  # fmt: skip
+        summary = "".join(pieces)
+        return [f"<details><summary>{summary}</summary>", "", *self.blocks(rest), "", "</details>"]
+
+    def block_table(self, node):
+        rows = []
+        for row in node.findall(nodes.row):
+            rows.append([" ".join(self.inline(part) for part in cell.children).replace("|", "\\|")
+                         for cell in row.children])  # fmt: skip
+            if isinstance(row.parent, nodes.thead):
+                rows.append([rule(cell) for cell in row.children])
+        return ["| " + " | ".join(row) + " |" for row in rows]
+
+    # --- what stands inside a paragraph -------------------------------------------------------
+
+    def inline(self, node):
+        """The text of a node's children, in Markdown."""
+        text = ""
+        for child in node.children:
+            method = getattr(self, f"inline_{type(child).__name__}", None)
+            if method is None:
+                name = type(child).__name__
+                self.fail(f"a {name} in a text has no translation in notebook_builder.py", child)
+            text += method(child)
+        return text
+
+    inline_inline = inline
+
+    def inline_Text(self, node):
+        """Plain text, in which Markdown and Jupyter are to find no marks."""
+        text = re.sub(r"\\(?=[!-/:-@\[-`{-~])|[*`$]|<(?=[A-Za-z/!?])|&(?=[#\w]+;)", r"\\\g<0>",
+                      node.astext())  # fmt: skip
+        text = re.sub(r"(?<![^\W_])_|_(?![^\W_])|\](?=\()|~~", r"\\\g<0>", text)
+        return text
+
+    def inline_math(self, node):
+        return f"${' '.join(node.astext().split())}$"
+
+    def inline_literal(self, node):
+        if any(isinstance(child, nodes.Element) for child in node.children):
+            return self.inline(node)  # the number that a reference shows
+        code = node.astext()
+        fence = "`" * (1 + max(map(len, re.findall("`+", code)), default=0))
+        pad = " " if "`" in code[:1] + code[-1:] else ""
+        return f"{fence}{pad}{code}{pad}{fence}"
+
+    def inline_emphasis(self, node):
+        return f"*{self.inline(node)}*"
+
+    def inline_strong(self, node):
+        return f"**{self.inline(node)}**"
+
+    def inline_reference(self, node):
+        """A link; one to a numbered thing of this chapter is nothing but its number."""
+        text = self.inline(node)
+        if "refid" in node:
+            is_section = any("std-ref" in inner["classes"] for inner in node.findall(nodes.inline))
+            return f"[{text}]({self.url}#{node['refid']})" if is_section else text
+        uri = self.builder.works.get(node["refuri"], node["refuri"])
+        return f"[{text}]({uri})" if uri else text
+
+    inline_number_reference = inline_reference
+
+
+# --- the text -----------------------------------------------------------------------------------
+
+
+def flat(children):
+    """The blocks of a text in their order, code cells among them.
+
+    Sections hold blocks, and so does an exercise, between whose start and end code may stand.
+    """
+    for child in children:
+        if isinstance(child, nodes.section):
+            yield from flat(child.children)
+        elif type(child).__name__ == "exercise_enumerable_node":
+            yield child.children[0]
+            yield from flat(child.children[1:])
+        else:
+            yield child
+
+
+def paragraphs(blocks):
+    """Blocks with a blank line between each two; one without lines has no place."""
+    lines = []
+    for block in blocks:
+        if block:
+            lines += ["", *block] if lines else block
+    return lines
+
+
+def quote(lines):
+    return [f"> {line}".rstrip() for line in lines]
+
+
+def at_line_start(text):
+    """The text of a paragraph, in which no line looks like a heading, a list or a quotation."""
+    text = re.sub(r"^([#>+=-]+)(?=\s|$)", r"\\\1", text, flags=re.M)
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text, flags=re.M)
+
+
+def rule(cell):
+    """The line below the head of a table says how its columns are aligned."""
+    classes = cell.get("classes", [])
+    return "---:" if "text-right" in classes else ":-:" if "text-center" in classes else "---"
+
+
+# --- outputs ------------------------------------------------------------------------------------
+
+
+def kept_outputs(outputs, tags, has_caption):
+    """The outputs of a cell without figures; ValueError for what a chapter should not put out."""
+    kept, shown, figures = [], 0, 0
+    for output in in_one_piece(outputs):
+        if output.output_type == "stream":
+            if output.name == "stdout":
+                kept.append(output)
+            elif "allow-stderr" not in tags:
+                raise ValueError(f"this cell writes to stderr: {output.text.strip()[:300]!r}")
+        elif "scrapbook" not in output.metadata:  # else it is glue, a number for the text
+            text = text_of(output.data)
+            if MYST.search(text.get("text/markdown", "")):
+                raise ValueError("this cell puts out Markdown with MyST in it, raw in a notebook")
+            shown += 1
+            figures += text != output.data
+            if text:
+                kept.append(nbformat.from_dict({**output, "data": text, "metadata": {}}))
+    if has_caption and shown != 1:
+        raise ValueError(f"a cell with a caption shows one thing, found {shown}")
+    if figures and "nbval-check-output" in tags:
+        raise ValueError("a cell tagged nbval-check-output shows text alone, found a figure")
+    return kept
+
+
+def in_one_piece(outputs):
+    """The outputs with each stream as one, as on the page: how a kernel cuts it is chance."""
+    whole, streams = [], {}
+    for output in outputs:
+        if output.output_type == "stream" and output.name in streams:
+            streams[output.name].text += output.text
+        else:
+            whole.append(output)
+            if output.output_type == "stream":
+                streams[output.name] = output
+    return whole
+
+
+def text_of(data):
+    """A bundle of mime types without images, live figures and the views of widgets."""
+    images = any(mime.startswith("image/") for mime in data)
+    return {
+        mime: content
+        for mime, content in data.items()
+        if not mime.startswith(("image/", "application/vnd.jupyter.widget"))
+        and not (mime == "text/html" and "data-live-figure" in content)
+        and not (mime == "text/plain" and images and content.startswith("<Figure size"))
+    }

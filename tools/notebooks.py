@@ -1,0 +1,87 @@
+"""The notebooks beside the chapters: written from the build of the book, and checked without one.
+
+`python tools/notebooks.py` copies those that have changed from _build/notebooks to book/, which
+`make notebooks` does behind `make book`. `--check` builds nothing: each notebook holds the hashes
+of what it was made from, its chapter's text and what its cells used (tools/made_from.py), so a
+second is enough to say which are out of date, and because of which file.
+"""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+from made_from import changed, some
+
+ROOT = Path(__file__).resolve().parents[1]
+# What differs from one run or machine to the next, so that it is no news.
+VARIES = re.compile(
+    r"\d[\d,.]*(?=\s(?:ms|seconds|images per second)\b)"  # how long it took
+    r'|(?<=would train on: )\w+|full: no GPU here[^\\"]*|full, 128 x 128, [^\\"]*'  # on what
+)
+
+
+def chapters(root):
+    """The pages of the table of contents that have code, as `book/NAME`."""
+    toc = yaml.safe_load(Path(root, "_toc.yml").read_text(encoding="utf-8"))
+    parts = toc.get("parts", [toc])
+    files = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
+    return [name for name in files if "{code-cell}" in text_of(root, name)]
+
+
+def text_of(root, docname):
+    return Path(root, f"{docname}.md").read_text(encoding="utf-8")
+
+
+def problem_with(root, docname):
+    """What is wrong with the notebook of a chapter, in a few words; None where nothing is."""
+    path = Path(root, f"{docname}.ipynb")
+    if not path.exists():
+        return "there is no notebook"
+    made_from = nbformat.read(path, as_version=4).metadata.get("nodule_lesson", {})
+    if not made_from.get("made_from"):
+        return "it does not say what it was made from"
+    names = changed(root, made_from["made_from"])
+    return f"changed since it was written: {some(names)}" if names else None
+
+
+def stable(path):
+    """A notebook as text, without what depends on the time or on the machine."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        del cell["id"]  # it depends on the text
+    return VARIES.sub("#", json.dumps(notebook, indent=1, sort_keys=True))
+
+
+def renew(root, docname):
+    """Copy a notebook from the build if it is another one; returns what was done."""
+    made = Path(root, "_build", "notebooks", f"{docname}.ipynb")
+    kept = Path(root, f"{docname}.ipynb")
+    if kept.exists() and stable(kept) == stable(made):
+        return "up to date"
+    shutil.copyfile(made, kept)
+    return "renewed"
+
+
+def main(arguments, root=ROOT):
+    docnames, failures = chapters(root), 0
+    for docname in docnames:
+        if "--check" in arguments:
+            problem = problem_with(root, docname)
+            failures += problem is not None
+            state = f"{problem}: make notebooks renews it" if problem else "up to date"
+        else:
+            state = renew(root, docname)
+        print(f"{docname}.ipynb ... {state}")
+    for path in sorted(Path(root, "book").glob("*.ipynb")):
+        if f"book/{path.stem}" not in docnames:
+            failures += 1
+            print(f"book/{path.name} ... belongs to no chapter of _toc.yml: delete it")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
