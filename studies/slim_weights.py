@@ -11,11 +11,11 @@ since at the network's rate they hardly move in so few steps. The last weights c
 batch were chosen after a look at what a shorter training (1000 and 400 steps, 10 and 6 crops)
 reached.
 
-Slices are 128x128, scaled by the paper's Eq. (6). The networks see 64x64 of them and whole ones,
-a batch of these and a batch of those in turn, so that they work at both sizes. A batch of 64x64
-has 12 crops around a nodule, moved by up to 4 pixels, and 4 without one (see crops.py); one of
-128x128 has 3 and 1; flips and transpositions. Hardly a real slice is empty as a whole: the 128x128 of
-the real networks are real and simulated slices with a nodule, and simulated ones without.
+Slices are 128x128, scaled by the paper's Eq. (6). The networks see 64x64 of them and whole ones, a
+batch of these and a batch of those in turn, so that they work at both sizes. A batch of 64x64 has
+12 crops around a nodule, moved by up to 4 pixels, and 4 without one (see crops.py); one of 128x128
+has 3 and 1; flips and transpositions. Hardly a real slice is empty as a whole: the 128x128 of the
+real networks are real and simulated slices with a nodule, and simulated ones without.
 Scored, at both sizes: simulated patients that no training saw; real patients that no training
 saw; and the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
 
