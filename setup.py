@@ -2,8 +2,10 @@
 
 from setuptools import find_namespace_packages, setup
 
+found = find_namespace_packages(include=["nodule_lesson*"], exclude=["*.__pycache__*"])
+
 setup(
-    packages=[*find_namespace_packages(include=["nodule_lesson*"]), "nodule_lesson.results"],
+    packages=[*found, "nodule_lesson.results"],
     # So that a notebook on Colab reads it.
     package_dir={"nodule_lesson.results": "book/results/experiments"},
 )
