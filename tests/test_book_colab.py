@@ -60,7 +60,7 @@ class Colab:
         (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
         self.source = folder / "repository"
         self.source.mkdir()
-        for path in (ROOT / name for name in ("pyproject.toml", "README.md")):
+        for path in (ROOT / name for name in ("pyproject.toml", "setup.py", "README.md")):
             shutil.copy(path, self.source)
         for path in ROOT.glob("LICENSE*"):
             shutil.copy(path, self.source)

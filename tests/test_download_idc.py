@@ -70,7 +70,7 @@ def extracted(monkeypatch):
     stand_in = types.SimpleNamespace(extract=extract)
     monkeypatch.setattr(contours, "open_lidc", lambda path: open(os.devnull, encoding="utf-8"))
     monkeypatch.setitem(sys.modules, "nodule_lesson.data.extraction", stand_in)
-    monkeypatch.setattr(sys.modules["nodule_lesson"], "extraction", stand_in, raising=False)
+    monkeypatch.setattr(sys.modules["nodule_lesson.data"], "extraction", stand_in, raising=False)
     return calls
 
 

@@ -252,7 +252,7 @@ def test_ctrl_c_and_the_same_command_again(zenodo, tmp_path):
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import runpy, sys\n"
-        "from nodule_lesson import luna16\n"
+        "from nodule_lesson.data.sources import luna16\n"
         "from nodule_lesson.data.sources.fetch import transfer\n"
         f"luna16.MD5, transfer.CHUNK = {luna16.MD5!r}, 1024\n"
         f"sys.argv = ['download_luna16.py', '--out', {str(tmp_path)!r}]\n"

@@ -414,7 +414,7 @@ def test_a_disk_that_fills_on_the_way(server, tmp_path):
     """A file size limit stands in for the disk: the write itself fails."""
     code = (
         "import resource, signal, sys\n"
-        "from nodule_lesson import fetch\n"
+        "from nodule_lesson.data.sources import fetch\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
         "sys.exit(fetch.one_line_errors(lambda: fetch.download(*sys.argv[1:]) and 0))\n"
@@ -436,7 +436,7 @@ def test_a_disk_that_fills_on_the_way(server, tmp_path):
 SCRIPT = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import sys\n"
-    "from nodule_lesson import fetch\n"
+    "from nodule_lesson.data.sources import fetch\n"
     "from nodule_lesson.data.sources.fetch import transfer\n"
     "transfer.CHUNK = 1000\n"
     "sys.exit(fetch.one_line_errors(lambda: fetch.download(*sys.argv[1:]) and 0))\n"

@@ -236,7 +236,7 @@ def test_a_card_tells_where_weights_come_from(name):
     assert card["data"]["source"] and card["data"]["licence"] and card["recipe"]["seed"] == 0
     for source in card["data"]["sources"]:
         assert source["doi"].startswith("10.") and source["licence"]
-    assert "studies/slim_weights.py" in card["provenance"]["command"]
+    assert "/slim_weights.py" in card["provenance"]["command"]
     assert len(card["data"].get("sha256") or card["data"]["simulator_sha256"]) == 64
     for size in ("scores", "scores at 128x128"):
         assert set(card[size]) == {

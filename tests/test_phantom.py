@@ -146,7 +146,7 @@ def test_the_clinic_has_seven_patients_814_slices_and_56_lesions(tmp_path):
 
 
 def test_simulating_needs_no_simpleitk():
-    code = "import sys; from nodule_lesson import phantom; print('SimpleITK' in sys.modules)"
+    code = "import sys; from nodule_lesson.data import phantom; print('SimpleITK' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
