@@ -63,9 +63,9 @@ def scripts(name):
 
 def calls_of(source):
     """Names of the figures that a chapter shows, in the order of its text."""
-    pattern = r"^from nodule_lesson\.chapters\.\w+\.live import (.+)$"
+    pattern = r"^from nodule_lesson\.chapters\.\w+\.live import (?:\(([^)]+)\)|(.+))$"
     imported = re.findall(pattern, source, flags=re.MULTILINE)
-    names = {name.strip() for line in imported for name in line.split(",")}
+    names = {name.strip() for lines in imported for name in "".join(lines).split(",")}
     return [name for name in re.findall(r"^(\w+)\(.*\)$", source, re.MULTILINE) if name in names]
 
 
