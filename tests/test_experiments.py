@@ -832,11 +832,11 @@ def test_the_demo_profile_runs_from_the_command_line(folder, tmp_path):
     assert "Dice, large test" in done.stdout and "resunet+std" in done.stdout
 
 
-def killed_if_unet(job, *place):
+def killed_if_unet(job, **place):
     """In a worker: what the system does to a process that wants too much memory."""
     if job[1].row.name == "unet":
         os.kill(os.getpid(), signal.SIGKILL)
-    return tried(job, *place)
+    return tried(job, **place)
 
 
 tried = schedule._tried

@@ -419,7 +419,7 @@ def test_each_thread_of_a_worker_opens_the_database(lidc, tmp_path):
     job = (folder / "P" / "S", folder, tmp_path, SIZE, "lidc", database)
     assert extraction.extract_scan(*job) is None
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(extraction.extract_scan, *job).result()[1] is None
+        assert pool.submit(extraction.extract_scan, *job).result() is None
 
 
 def test_a_missing_database_is_found_before_the_first_scan(lidc, tmp_path):
