@@ -36,7 +36,7 @@ def main():
                 Path(scratch) / domain,
                 *(images[kept], masks[kept], {k: v[kept] for k, v in slices.items()}),
                 readers=readers[kept],
-                source="simulated by nodule_lesson.data.phantom",
+                source="simulated by nodule_lesson.phantom",
                 licence="CC BY 4.0",
                 citation=CITATION,
                 parameters=parameters,

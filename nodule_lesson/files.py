@@ -10,16 +10,18 @@ from uuid import uuid4
 
 
 @contextmanager
-def whole_file(path):
+def whole_file(path, partial=None):
     """A binary file to write that becomes `path` when the block ends, and nothing if it fails.
 
     Until then it lies beside `path` under a name that nobody else has: two that write the same
-    path at once, threads or machines of a cluster, do not mix.
+    path at once, threads or machines of a cluster, do not mix. partial: a name of one's own
+    instead, for large files under a lock, where the next call is to overwrite what a killed one
+    has left.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    partial = partial or path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
-        with partial.open("xb") as file:
+        with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -213,7 +213,7 @@ def main(arguments=None):
         if kind == "simulated":
             slices = {64: simulated, 128: simulated}
             data = {
-                "source": "Simulated scans of nodule_lesson.data.phantom, domain luna_like.",
+                "source": "Simulated scans of nodule_lesson.phantom, domain luna_like.",
                 "licence": "CC BY 4.0; shapes derived from LIDC-IDRI, CC BY 3.0",
                 "simulator_sha256": simulator_sha256(),
             }

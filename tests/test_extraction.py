@@ -24,7 +24,7 @@ from test_ct import write_dicom
 from nodule_lesson import jobs
 from nodule_lesson.data import extraction
 from nodule_lesson.data.ct import Scan
-from nodule_lesson.data.extraction import Nodule, crops, extract, find_scans
+from nodule_lesson.data.extraction import Nodule, crops, extract, find_scans, unfinished
 from nodule_lesson.data.patches import PatchSet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -807,9 +807,9 @@ def test_a_process_that_is_killed_costs_its_own_scan(tmp_path):
         )
         os.kill(int(children[-1]), signal.SIGKILL)
         message = process.communicate()[1]
-    assert process.returncode == 0 and "Traceback" not in message
-    not_used = PatchSet.open(out).info["parameters"]["not_used"]
-    assert len(not_used) <= 1 and all(reason == jobs.KILLED for *_, reason in not_used)
+    assert process.returncode == 1 and "Traceback" not in message
+    assert "error: 1 of 30 scans are missing (scan" in message and "was killed" in message
+    assert len(unfinished(scans, out)) == 1 and not out.exists()
     found = extract(scans, out, size=SIZE, workers=1)
     same(found, extract(scans, tmp_path / "whole", size=SIZE, workers=1))
 

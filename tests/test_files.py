@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from nodule_lesson.files import difference, write_whole
+from nodule_lesson.files import difference, whole_file, write_whole
 
 
 def test_a_file_is_replaced_whole_and_its_folder_made(tmp_path):
@@ -14,6 +14,14 @@ def test_a_file_is_replaced_whole_and_its_folder_made(tmp_path):
     write_whole(path, b"second")
     assert path.read_bytes() == b"second"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_name_of_ones_own_overwrites_what_a_killed_process_has_left(tmp_path):
+    path, partial = tmp_path / "a", tmp_path / "a.part"
+    partial.write_bytes(b"left over, and longer")
+    with whole_file(path, partial) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new" and [*tmp_path.iterdir()] == [path]
 
 
 def test_what_is_cut_off_leaves_the_last_whole_file(tmp_path, monkeypatch):

@@ -272,7 +272,8 @@ def simulated(patients=None, workers=None, parts=SETS):
                 folder / part,
                 *stacks,
                 columns,
-                source=f"Simulated scans of nodule_lesson.data.phantom, domain {domain}.",
+                # The words are part of the results that are there, which are compared.
+                source=f"Simulated scans of nodule_lesson.phantom, domain {domain}.",
                 licence="CC BY 4.0; shapes derived from LIDC-IDRI, CC BY 3.0",
                 citation="nodule-lesson; Armato III et al., LIDC-IDRI, TCIA, 2015",
                 parameters={"simulator_sha256": simulator, "scans": jobs},

@@ -19,7 +19,7 @@ from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.data.sources.fetch import only_one
 from nodule_lesson.data.sources.fetch.common import digest
 from nodule_lesson.files import write_whole
-from nodule_lesson.jobs import cores, unordered
+from nodule_lesson.jobs import KILLED, cores, unordered
 
 from .crops_of_scan import crops
 from .outlines import (
@@ -35,7 +35,7 @@ MASKS = ("readers", "seg-lungs-LUNA16")
 
 _ORIGIN = {
     "readers": {
-        "source": "simulated scans (nodule_lesson.data.phantom)",
+        "source": "simulated scans (nodule_lesson.phantom)",
         "licence": "CC BY 4.0",
         "citation": "The nodule-lesson authors; shapes of nodules from LIDC-IDRI, "
         "doi:10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0",
@@ -126,6 +126,12 @@ def extract(
         if waiting:
             extracted = tqdm(extracted, total=len(waiting), unit="scan", desc="extracting")
         failed = {job[0]: reason for job, reason in extracted if reason}
+        killed = [path.name for path, reason in failed.items() if reason is KILLED]
+        if killed and not scheduler:  # Dask has tried a scan several times: it is reported
+            raise ChildProcessError(
+                f"{len(killed)} of {len(waiting)} scans are missing ({killed[0]}): {KILLED}. The "
+                "others are finished, and the same call goes on from there."
+            )
         return _join(out, jobs, failed, recipe)
 
 

@@ -27,7 +27,7 @@ from nodule_lesson.files import write_whole
 ANNOTATIONS = ["seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"]
 NODULES = ["seriesuid", "nodule", "patient", "type", "diameter_mm", "coordX", "coordY", "coordZ"]
 CITATION = (
-    "nodule_lesson.data.phantom; shapes from LIDC-IDRI, Armato III et al., "
+    "nodule_lesson.phantom; shapes from LIDC-IDRI, Armato III et al., "
     "doi:10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0"
 )
 

@@ -150,7 +150,8 @@ def _is_there(member, folder):
 def _write(member, folder, bar):
     path = folder / member.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file, member.open() as source:
+    growing = path.with_name(f"{path.name}.part")  # no member has that name: _check_names
+    with whole_file(path, growing) as file, member.open() as source:
         while block := source.read(2**20):
             file.write(block)
             bar.update(len(block))
