@@ -377,6 +377,8 @@ def test_trained_weights_refuse_an_image_that_is_not_scaled():
     ):
         with pytest.raises(ValueError, match=r"images in \[0, 1\]"):
             model(image)
+    with pytest.warns(UserWarning, match="for images of 64x64 and 128x128; found 96x64"):
+        model(torch.rand(1, 1, 96, 64))
     scaled = normalise(hounsfield)
     assert torch.equal(model(scaled).mask, copy.deepcopy(model)(scaled).mask)
     assert summary(model, 64).parameters == sum(p.numel() for p in model.parameters())

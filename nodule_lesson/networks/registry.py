@@ -8,6 +8,7 @@ model = load_pretrained("slim")                  # a small one that has learned,
 import copy
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from nodule_lesson.networks.baselines import DeepLabV3Plus, ResUNet, ResUNetPlus
 from nodule_lesson.networks.detection_guided import DetectionGuidedNet
 from nodule_lesson.std import STDSigmoid
 
+_SIDES = (64, 128)  # of the crops that the trained networks have seen
 _WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = ("slim", "slim-plain", "slim-real", "slim-real-plain")
 
@@ -170,13 +172,13 @@ def _blocks(model):
 def load_pretrained(name="slim"):
     """A slim `DetectionGuidedNet` that has been trained, in evaluation mode, on the CPU.
 
-    "slim" and "slim-real" were trained on simulated slices, and on real ones of LIDC-IDRI;
-    "slim-plain" and "slim-real-plain" are their twins with a plain sigmoid. They know slices of
-    128x128, scaled by the paper's Eq. (6), and 64x64 cut from these; other sizes are worse.
-    `model_card(name)` says how they were made and what they reach at both. For teaching, not for
-    clinical use. Raises ValueError for an unknown name, and for weights that are not those of the
-    card; the model raises it for an image that does not lie in [0, 1], such as one in Hounsfield
-    units.
+    "slim" and "slim-real" were trained on simulated slices, and on real ones of LIDC-IDRI; "slim-
+    plain" and "slim-real-plain" are their twins with a plain sigmoid. They know slices of 128x128,
+    scaled by the paper's Eq. (6), and 64x64 cut from these; on other sizes, even on those between,
+    they outline little, and the model warns. `model_card(name)` says how they were made and what
+    they reach at both. For teaching, not for clinical use. Raises ValueError for an unknown name,
+    and for weights that are not those of the card; the model raises it for an image that does not
+    lie in [0, 1], such as one in Hounsfield units.
     """
     card = model_card(name)
     path = _WEIGHTS / f"{name}.safetensors"
@@ -186,15 +188,21 @@ def load_pretrained(name="slim"):
     model = DetectionGuidedNet(**card["model"])
     # Convolutions are stored in half precision, and computed with in single.
     model.load_state_dict({key: value.float() for key, value in load(data).items()})
-    model.register_forward_pre_hook(_check_scaled)
+    model.register_forward_pre_hook(_check_image)
     return model.eval()
 
 
-def _check_scaled(model, inputs):
-    """Trained weights know images of the paper's Eq. (6) alone, and are wrong on others."""
+def _check_image(model, inputs):
+    """Trained weights know images of the paper's Eq. (6) in two sizes, and fail on others."""
     image = inputs[0]
     if not torch.is_tensor(image) or image.is_meta or torch.compiler.is_compiling():
         return
+    if image.shape[-1] != image.shape[-2] or image.shape[-1] not in _SIDES:
+        warnings.warn(
+            "these weights are for images of 64x64 and 128x128; found "
+            f"{image.shape[-2]}x{image.shape[-1]}, on which the masks mean little.",
+            stacklevel=2,
+        )
     low, high = image.min().item(), image.max().item()
     if not (low >= 0 and high <= 1):
         raise ValueError(
