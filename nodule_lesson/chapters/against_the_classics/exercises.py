@@ -60,8 +60,7 @@ otsu = Exercise(
             _level(lambda *moments: -_between(*moments)),
         "this is the middle between the two means; return a value of the darker class.":
             lambda v: (v[v <= _otsu(v)].mean() + v[v > _otsu(v)].mean()) / 2,
-        "this is the mean of all values: it is not where the classes part.":
-            lambda v: v.mean(),
+        "this is the mean of all values: it is not where the classes part.": lambda v: v.mean(),
         "this is the middle of the range; classes are not asked for there.":
             lambda v: (v.min() + v.max()) / 2,
     },
@@ -154,8 +153,7 @@ walker = Exercise(
         "the first pixel is missing: p has n + 1 values, from 1 to 0.": lambda w: _walker(w)[1:],
         "this is the resistance on the way, not yet divided by that of the whole line.":
             lambda w: np.concatenate([[0.0], np.cumsum(1 / w)]),
-        "this starts at the wrong end: weights[0] is next to pixel 0.":
-            lambda w: _walker(w[::-1]),
+        "this starts at the wrong end: weights[0] is next to pixel 0.": lambda w: _walker(w[::-1]),
         "these are the steps of p; add them up.": lambda w: -np.diff(_walker(w)),
         "this falls by steps of 1 / w^2; the flow is w times the step.": lambda w: _walker(w**2),
         "this multiplies chances along the line, as if the walker never turned back.":

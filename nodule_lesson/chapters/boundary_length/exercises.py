@@ -33,8 +33,7 @@ estimated_length = Exercise(
             lambda x, K, s: _term(x, K) * _ROOT / s / 2,
         "this is the mean over the pixels; <a, b> is the sum.":
             lambda x, K, s: _term(x, K) * _ROOT / s / x.size,
-        "this is <x, Kx>; one side has to be 1 - x.":
-            lambda x, K, s: (x * K(x)).sum() * _ROOT / s,
+        "this is <x, Kx>; one side has to be 1 - x.": lambda x, K, s: (x * K(x)).sum() * _ROOT / s,
         "blur 1 - x, do not subtract from 1: the border of the image is free.":
             lambda x, K, s: (x * (1 - K(x))).sum() * _ROOT / s,
         "that is what each pixel pays: sum it, one number is wanted.":

@@ -21,8 +21,7 @@ block_parameters = Exercise(
             lambda s, c: c * c + (s + c) * s + s * s,
         "the second 1x1 gives S channels, not S + C.":
             lambda s, c: c * c + (s + c) ** 2 + 9 * s + s * s,
-        "the first 1x1 gives C channels, not S.":
-            lambda s, c: c * s + 2 * s * s + 9 * s + s * s,
+        "the first 1x1 gives C channels, not S.": lambda s, c: c * s + 2 * s * s + 9 * s + s * s,
         "the 3x3 comes behind the second 1x1: it works on S channels, not on S + C.":
             lambda s, c: c * c + (s + c) * s + 9 * (s + c) + (s + c) * s,
         "these convolutions have no bias.":
@@ -54,10 +53,8 @@ dense_kernel = Exercise(
         "here the 3x3 works behind P; it works on the channels before it.":
             lambda A, k, P: np.einsum("oj,oyx,ji->oiyx", P, k, A),
         "each kernel is turned round. PyTorch's convolution does not turn it; the answer to "
-        "an impulse does.":
-            lambda A, k, P: _kernel(A, k[:, ::-1, ::-1], P),
-        "the axes of the kernels are transposed.":
-            lambda A, k, P: _kernel(A, k.swapaxes(1, 2), P),
+        "an impulse does.": lambda A, k, P: _kernel(A, k[:, ::-1, ::-1], P),
+        "the axes of the kernels are transposed.": lambda A, k, P: _kernel(A, k.swapaxes(1, 2), P),
         "the nine taps are added up; each has its own matrix P D A.":
             lambda A, k, P: _kernel(A, k, P).sum((-2, -1)),
         "the taps stand first; the last two axes are theirs.":
@@ -90,8 +87,7 @@ hiding_change = Exercise(
             lambda A, S, d: -A[:, :S] @ A[:, S:] @ d,
         "the transpose of the columns of s is not their inverse.":
             lambda A, S, d: -A[:, :S].T @ A[:, S:] @ d,
-        "solved with the transpose.":
-            lambda A, S, d: -np.linalg.solve(A[:, :S].T, A[:, S:] @ d),
+        "solved with the transpose.": lambda A, S, d: -np.linalg.solve(A[:, :S].T, A[:, S:] @ d),
         "s has the first S columns of A, f the last C.":
             lambda A, S, d: -np.linalg.solve(A[:, -S:], A[:, :-S] @ d),
         "no change hides no change: d is not 0.": lambda A, S, d: np.zeros(S),

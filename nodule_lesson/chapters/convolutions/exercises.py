@@ -37,24 +37,18 @@ separable_costs = Exercise(
     right=_costs(),
     mistakes={
         "the multiply-adds forget the stride: each weight is used once for each place of the "
-        "output.":
-            _costs(places=lambda h, w, s: h * w),
+        "output.": _costs(places=lambda h, w, s: h * w),
         "the stride counts in both directions: the output has height/stride times "
-        "width/stride places.":
-            _costs(places=lambda h, w, s: h * w // s),
+        "width/stride places.": _costs(places=lambda h, w, s: h * w // s),
         "the depthwise convolution has the stride as well: it is computed at the places of "
-        "the output alone.":
-            _depthwise_at_full_size,
+        "the output alone.": _depthwise_at_full_size,
         "a kernel has kernel x kernel taps.": _costs(taps=lambda k: k),
         "the depthwise convolution has one kernel for each channel of the input, not of the "
-        "output.":
-            _costs(lambda taps, i, o: taps * o + i * o),
+        "output.": _costs(lambda taps, i, o: taps * o + i * o),
         "the depthwise convolution keeps channels apart: it has kernel x kernel x inputs "
-        "weights.":
-            _costs(lambda taps, i, o: taps * i * i + i * o),
+        "weights.": _costs(lambda taps, i, o: taps * i * i + i * o),
         "the two convolutions come one after the other: their weights are added, not "
-        "multiplied.":
-            _costs(lambda taps, i, o: taps * i * i * o),
+        "multiplied.": _costs(lambda taps, i, o: taps * i * i * o),
         "the 1x1 convolution is missing.": _costs(lambda taps, i, o: taps * i),
         "these convolutions have no bias.": _biased_costs,
         "the pairs are the wrong way round: dense first, then separable.":
@@ -140,11 +134,9 @@ receptive_field = Exercise(
         "the 1 is missing: before any layer, the field is one pixel.":
             lambda layers: _extent(layers) - 1,
         "a layer's own stride does not spread its own taps, only those of the layers after "
-        "it.":
-            lambda layers: _extent(layers, own_stride=True),
+        "it.": lambda layers: _extent(layers, own_stride=True),
         "the strides are missing: behind a stride, neighbours on the map lie further apart in "
-        "the image.":
-            lambda layers: _extent(layers, strides=lambda jump, stride: 1),
+        "the image.": lambda layers: _extent(layers, strides=lambda jump, stride: 1),
         "the dilations are missing.": lambda layers: _extent([(k, s, 1) for k, s, d in layers]),
         "the layers are taken from the wrong end: the first is next to the input.":
             lambda layers: _extent(layers[::-1]),

@@ -51,8 +51,7 @@ one_step_gradient = Exercise(
             _gradient(direct=lambda e: 0),
         "the sigmoid's own derivative x1 (1 - x1) is missing.": _gradient(last=False),
         "the derivative of x0 = Sig(u) is missing: x0 (1 - x0).": _gradient(first=False),
-        "the gradient passes the last sigmoid first: D1 acts before K, and D0 after it.":
-            _swapped,
+        "the gradient passes the last sigmoid first: D1 acts before K, and D0 after it.": _swapped,
         "epsilon is missing: it divides the whole argument.":
             _gradient(direct=lambda e: 1, through=lambda a, e: 2 * a),
         "epsilon divides both paths, the direct one as well.": _gradient(direct=lambda e: 1),
@@ -70,9 +69,9 @@ def _solution(matrix):
 
     def solve(g, x, K, a, e):
         unit = np.eye(x.size)
-        A = [2 * a / e * K(field).ravel() for field in unit.reshape(x.size, *x.shape)]
+        A = 2 * a / e * K(unit.reshape(x.size, *x.shape)).reshape(unit.shape).T
         slopes = (x * (1 - x)).reshape(-1, 1)
-        return np.linalg.solve(unit - matrix(slopes, np.transpose(A)), g.ravel()).reshape(g.shape)
+        return np.linalg.solve(unit - matrix(slopes, A), g.ravel()).reshape(g.shape)
 
     return solve
 
@@ -100,10 +99,8 @@ adjoint = Exercise(
         "a sign is off: w = g + D A w, with a plus.":
             lambda g, x, K, a, e: _adjoint(g, x, K, -a, e),
         "this solves (1 - A D) w = g, the equation of the tangent. Its adjoint is "
-        "(1 - D A) w = g: K first, then x (1 - x).":
-            _solution(lambda slopes, A: A * slopes.T),
-        "the factors x (1 - x) are missing: D A w, not A w.":
-            _solution(lambda slopes, A: A),
+        "(1 - D A) w = g: K first, then x (1 - x).": _solution(lambda slopes, A: A * slopes.T),
+        "the factors x (1 - x) are missing: D A w, not A w.": _solution(lambda slopes, A: A),
         "D is x (1 - x), the slope of the sigmoid, not x.":
             _solution(lambda slopes, A: _X.reshape(-1, 1) * A),
         "epsilon is missing: A = 2 lambda1 K / epsilon.":
@@ -140,8 +137,7 @@ same_fixed_point = Exercise(
             lambda f, u, s, a, b, e: (u, s, f * a, f * b, f * e),
         "epsilon divides the others: it takes the factor, not its inverse.":
             lambda f, u, s, a, b, e: (f * u, s, f * a, f * b, e / f),
-        "only u is scaled: that is another energy.":
-            lambda f, u, s, a, b, e: (f * u, s, a, b, e),
+        "only u is scaled: that is another energy.": lambda f, u, s, a, b, e: (f * u, s, a, b, e),
         "this is the same fixed point, but nothing was scaled by the factor.":
             lambda f, u, s, a, b, e: (u, s, a, b, e),
     },

@@ -23,8 +23,7 @@ hounsfield = Exercise(
             lambda mu, water, air: -_hounsfield(mu, water, air),
         "divide by water minus air: so that air is at -1000.":
             lambda mu, water, air: 1000 * (mu - water) / water,
-        "divide by water minus air, not by air.":
-            lambda mu, water, air: 1000 * (mu - water) / air,
+        "divide by water minus air, not by air.": lambda mu, water, air: 1000 * (mu - water) / air,
         "the factor 1000 is missing.": lambda mu, water, air: (mu - water) / (water - air),
         "this measures from air, and divides by water alone.":
             lambda mu, water, air: 1000 * (mu - air) / water,

@@ -33,8 +33,7 @@ contour = Exercise(
         "this is the mask itself: pixels all of whose neighbours are in it do not belong.":
             lambda mask: mask,
         "this takes the outside of the image for foreground: a mask at the border has a contour "
-        "there, too.":
-            lambda mask: _contour(mask, border_value=1),
+        "there, too.": lambda mask: _contour(mask, border_value=1),
         "this wraps round: np.roll brings the last row to the first. Outside is background.":
             _wrapped_contour,
         "these are the first pixels outside; the contour belongs to the mask.":

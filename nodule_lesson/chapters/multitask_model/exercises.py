@@ -67,8 +67,7 @@ eq7 = Exercise(
         "the Dice term is missing.": _entropies,
         "the term of the classifier is missing.":
             lambda z, y, v, w, a, b: _loss()(z, y, v, w, a, 0),
-        "the term of the pixels is missing.":
-            lambda z, y, v, w, a, b: _loss()(z, y, v, w, 0, b),
+        "the term of the pixels is missing.": lambda z, y, v, w, a, b: _loss()(z, y, v, w, 0, b),
         "the cross entropies have the wrong sign.":
             lambda z, y, v, w, a, b: _loss()(z, y, v, w, -a, -b),
         "the cross entropies have y and 1 - y exchanged.":

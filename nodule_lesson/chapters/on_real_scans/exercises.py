@@ -28,14 +28,11 @@ voxel_of_point = Exercise(
         "the direction is ignored: that holds for scans whose axes are those of the patient.":
             lambda w, o, s, d: (w - o) / s,
         "the direction is ignored, and abs() hides it: that rescues mirrored axes, not "
-        "turned ones, and no point outside the volume.":
-            lambda w, o, s, d: np.abs(w - o) / s,
+        "turned ones, and no point outside the volume.": lambda w, o, s, d: np.abs(w - o) / s,
         "the direction is the wrong way round: its columns are the axes, so a point is "
-        "measured along them by the transposed matrix.":
-            lambda w, o, s, d: d @ (w - o) / s,
+        "measured along them by the transposed matrix.": lambda w, o, s, d: d @ (w - o) / s,
         "only the diagonal of the direction is used: that holds for mirrored axes, not for "
-        "turned ones.":
-            lambda w, o, s, d: np.diag(d) * (w - o) / s,
+        "turned ones.": lambda w, o, s, d: np.diag(d) * (w - o) / s,
         "* multiplies number by number; the product of a matrix and a vector is written @.":
             lambda w, o, s, d: d.T * (w - o) / s,
         "divided by the spacing too early: spacing belongs to the scan's axes, so turn first.":
@@ -43,10 +40,8 @@ voxel_of_point = Exercise(
         "divided by the spacing too early, and the direction is the wrong way round.":
             lambda w, o, s, d: d @ ((w - o) / s),
         "the order of the axes is reversed: (column, row, slice) is wanted; arrays have "
-        "(slice, row, column).":
-            lambda w, o, s, d: _index(w, o, s, d)[::-1],
-        "the origin is missing: it is where voxel (0, 0, 0) is.":
-            lambda w, o, s, d: d.T @ w / s,
+        "(slice, row, column).": lambda w, o, s, d: _index(w, o, s, d)[::-1],
+        "the origin is missing: it is where voxel (0, 0, 0) is.": lambda w, o, s, d: d.T @ w / s,
         "the origin is taken away after turning: turn the difference.":
             lambda w, o, s, d: (d.T @ w - o) / s,
         "the spacing is missing: those are millimetres.": lambda w, o, s, d: d.T @ (w - o),
@@ -118,8 +113,7 @@ nodule_of_outlines = Exercise(
         "the exclusion's outline is gone, its inside is not.":
             lambda f, p, h, q: f & ~_drawn(p) & ~_drawn(q),
         "nothing is taken away yet, neither outlines nor hole.": lambda f, p, h, q: f,
-        "mask[points] takes whole rows: index with two arrays, mask[rows, columns].":
-            _whole_rows,
+        "mask[points] takes whole rows: index with two arrays, mask[rows, columns].": _whole_rows,
         "points are (column, row), and arrays are indexed [row, column].":
             lambda f, p, h, q: _nodule(f, p[:, ::-1], h, q[:, ::-1]),
         "that is the outside.": lambda *outlines: ~_nodule(*outlines),
@@ -157,15 +151,13 @@ patient_split = Exercise(
         "wanted True or False for each slice.": lambda *tests: any(
             test.dtype != bool or test.shape != _PATIENTS.shape for test in tests),
         "no slice is tested.": lambda test, *others: not test.any(),
-        "every slice is tested, and none is left to learn from.":
-            lambda test, *others: test.all(),
+        "every slice is tested, and none is left to learn from.": lambda test, *others: test.all(),
         "it leaks: there are patients with slices on both sides. Draw patients, not slices.":
             lambda *tests: any(_tested(test) + _tested(~test) > 30 for test in tests),
         "that is the training part: True is wanted for the test part.":
             lambda *tests: [n for n in map(_tested, tests) if n != 6][:1] == [24],
         "another number of patients is tested than the part asked for, which is 6 of 30, each "
-        "drawn once.":
-            lambda *tests: any(_tested(test) != 6 for test in tests),
+        "drawn once.": lambda *tests: any(_tested(test) != 6 for test in tests),
         "the same generator should give the same split: use no other source of chance.":
             lambda test, again, *others: (test != again).any(),
         "every generator gives the same split: draw the patients with it.":

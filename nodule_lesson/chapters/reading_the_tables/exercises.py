@@ -1,5 +1,7 @@
 """Exercises of the chapter *Reading the tables*."""
 
+from functools import cache
+
 import numpy as np
 from scipy import stats
 
@@ -44,6 +46,7 @@ one_draw = Exercise(
 )  # fmt: skip
 
 
+@cache
 def _fewest(difference, sd, wanted=0.8, level=0.05):
     return next(n for n in range(2, 10_000) if power(difference, sd, n, level) >= wanted)
 

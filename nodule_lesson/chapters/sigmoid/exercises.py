@@ -117,8 +117,7 @@ softmax_minimiser = Exercise(
         right=_softmax,
         faults={
             "right, but e^800 overflows. Subtract the largest logit of the row first: "
-            "the minimiser does not change.":
-                lambda x: np.isnan(x).any(),
+            "the minimiser does not change.": lambda x: np.isnan(x).any(),
         },
     ),
 )  # fmt: skip

@@ -51,8 +51,7 @@ boundary_term = Exercise(
     ask=(_X, _BLUR),
     right=lambda x, K: (x * K(1 - x)).sum(),
     mistakes={
-        "this is the mean over the pixels; <a, b> is the sum.":
-            lambda x, K: (x * K(1 - x)).mean(),
+        "this is the mean over the pixels; <a, b> is the sum.": lambda x, K: (x * K(1 - x)).mean(),
         "this is the sign of -<x, K(1 - x)>.": lambda x, K: -(x * K(1 - x)).sum(),
         "this is <x, Kx>; one side has to be 1 - x.": lambda x, K: (x * K(x)).sum(),
         "K1 is not 1 near the edge: blur 1 - x, do not subtract from 1.":

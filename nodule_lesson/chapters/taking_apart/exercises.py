@@ -74,8 +74,7 @@ missed_and_marked = Exercise(
         "the two are swapped: nodules missed come first.":
             lambda *slices: _missed_and_marked(*slices)[::-1],
         "a slice is marked as long as the shift is smaller than its critical one; this has it "
-        "the other way round.":
-            lambda *slices: 1 - _missed_and_marked(*slices),
+        "the other way round.": lambda *slices: 1 - _missed_and_marked(*slices),
         "the first number is the share of nodules that are found, not missed.":
             lambda *slices: abs([1, 0] - _missed_and_marked(*slices)),
         "the second number is the share of empty slices that are left empty.":

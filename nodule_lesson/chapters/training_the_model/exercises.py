@@ -84,8 +84,7 @@ step = Exercise(
         "the weights move before their gradient is known: backward, then step.":
             _step("train", "loss", "step", "backward"),
         "this returns a tensor, which keeps the whole step in memory: return value.item(), a "
-        "number.":
-            _step("train", "loss", "zero", "backward", "step", item=False),
+        "number.": _step("train", "loss", "zero", "backward", "step", item=False),
         "the gradients of all steps add up: zero_grad is missing.":
             _step("train", "loss", "backward", "step"),
         f"the weights never move: {_STILL}": _step("train", "loss"),

@@ -37,8 +37,7 @@ fine_tune = Exercise(
         "the sum over the points must be divided by their number: a mean is asked for.":
             lambda x, y, w, r, s, m: _descended(x, y, w, r * len(y), s, m),
         "there is a factor of 2: half of the mean squared error has the slope residual times "
-        "feature.":
-            lambda x, y, w, r, s, m: _descended(x, y, w, 2 * r, s, m),
+        "feature.": lambda x, y, w, r, s, m: _descended(x, y, w, 2 * r, s, m),
         "this climbs: subtract the gradient.":
             lambda x, y, w, r, s, m: _descended(x, y, w, -r, s, m),
         "this is one step.": lambda x, y, w, r, s, m: _descended(x, y, w, r, 1, m),
@@ -116,8 +115,7 @@ honest = Exercise(
         "this takes for each lesion the method that is best on it: nobody can know that before.":
             lambda scores, patient: scores.max(0).mean(),
         "one lesion is left out, but the others of the same patient have voted: leave the "
-        "patient out.":
-            lambda scores, patient: _chosen(scores, np.arange(len(patient))).mean(),
+        "patient out.": lambda scores, patient: _chosen(scores, np.arange(len(patient))).mean(),
         "this chooses by the patient who is scored; let the others choose.":
             lambda scores, patient: np.mean(
                 [scores[:, patient == name].mean(1).max() for name in patient]),
@@ -129,7 +127,6 @@ honest = Exercise(
         "this is the mean over patients; every lesion counts once.":
             lambda scores, patient: np.mean(
                 [_chosen(scores, patient)[patient == name].mean() for name in np.unique(patient)]),
-        "this is the mean of all methods: none was chosen.":
-            lambda scores, patient: scores.mean(),
+        "this is the mean of all methods: none was chosen.": lambda scores, patient: scores.mean(),
     },
 )  # fmt: skip
