@@ -15,7 +15,7 @@ import matplotlib
 import pytest
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
-FINISHED = ("sigmoid",)
+FINISHED = ("sigmoid", "soft_threshold_dynamics")
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60
 
