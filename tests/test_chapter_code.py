@@ -15,7 +15,13 @@ import matplotlib
 import pytest
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
-FINISHED = ("sigmoid", "soft_threshold_dynamics")
+FINISHED = (
+    "sigmoid",
+    "soft_threshold_dynamics",
+    "boundary_length",
+    "detection_prior",
+    "learning_through_the_loop",
+)
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60
 
