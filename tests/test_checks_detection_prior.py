@@ -127,7 +127,7 @@ def test_without_a_boundary_all_discs_share_the_fate_of_their_pixels():
 
 
 def test_a_disc_pays_from_where_its_votes_outweigh_its_perimeter():
-    """Votes of logit - lambda2 (1 - c) per pixel, outline of lambda1 sigma / sqrt(2 pi) per pixel."""
+    """Per pixel logit - lambda2 (1 - c), against lambda1 sigma / sqrt(2 pi) of its outline."""
     settings = {"sigma": 2.0, "lambda1": 1.0, "lambda2": 2.0}
     r, logit = 12, 1.5
     price = 2 * np.pi * r * 2.0 / np.sqrt(2 * np.pi)
