@@ -17,6 +17,12 @@ def glue(name, value, spec=""):
     )
 
 
+def glue_all(texts):
+    """Put each text of the dict `texts` into the prose under its name, and show nothing here."""
+    for name, text in texts.items():
+        glue(name, text)
+
+
 def signed(value, spec="+.3f"):
     """A number with its sign, and a minus that is as wide as the plus."""
     return format(value, spec).replace("-", "\N{MINUS SIGN}")

@@ -8,6 +8,7 @@ import torch
 from scipy import integrate
 
 from nodule_lesson import std
+from nodule_lesson.chapters.boundary_length import facts
 from nodule_lesson.chapters.boundary_length.live import SHAPES, compute, shape, true_length
 
 ROOT = math.sqrt(2 * math.pi)
@@ -137,3 +138,40 @@ def test_the_live_figure_shows_what_it_sums():
         assert result["field"].sum() == pytest.approx(result["estimate"])
         assert result["field"][result["input"] == 0].max() == 0
         assert result["estimate"] == pytest.approx(result["length"], rel=0.05)
+
+
+# --- the numbers of the text --------------------------------------------------------------------
+
+
+def test_the_window_and_the_small_discs_take_the_worst_of_the_mean_errors():
+    def made_up(r, sigma, places=2):
+        return np.array([0.0, -2 * (sigma == r / 4) / r if places == 2 else -r * sigma / 50])
+
+    assert facts.window_of_sigma(made_up) == {"length-window-worst": "12.5"}
+    assert facts.small_discs(made_up) == {"length-small-low": "3", "length-small-high": "10"}
+
+
+def test_what_the_square_lacks_has_two_causes():
+    """By numpy alone: the sum over pairs of pixels, with the taps of a Gaussian of sigma 2."""
+    i = np.arange(96)
+    taps = np.exp(-((i[:, None] - i) ** 2) / 8) / np.exp(-(np.arange(-95, 96) ** 2) / 8).sum()
+    line = ((i >= 28) & (i < 68)).astype(float)
+    inside = line @ taps @ line
+    estimate = ROOT / 2 * (40 * 40 - inside**2)
+    edge = ROOT / 2 * (40 - inside) / 2 - 1
+    texts = facts.missing_pixels(estimate, edge)
+    assert texts["border-missing"] == f"{160 - estimate:.1f}"
+    assert texts["border-corners"] == f"{8 / ROOT:.1f}"
+    with pytest.raises(AssertionError):
+        facts.missing_pixels(estimate - 1, edge)
+
+
+def test_the_overlap_is_a_harmonic_mean():
+    truth = np.zeros((4, 4), bool)
+    truth[0] = True
+    u = torch.full((4, 4), -1.0)
+    u[:, 0] = 1.0  # one pixel of four in common
+    x = torch.zeros(4, 4)
+    x[0, :3] = 1.0  # precision 1, sensitivity 3/4
+    texts = facts.overlap_with_truth(u, x, truth)
+    assert texts == {"length-dice-alone": "0.25", "length-dice-chan-vese": "0.86"}

@@ -25,3 +25,10 @@ def test_a_number_is_glued_as_its_text(monkeypatch):
     (data, more), = shown  # fmt: skip
     assert data == {"application/papermill.record/text/plain": "'26%'"} and more["raw"]
     assert more["metadata"]["scrapbook"]["name"] == "share"
+
+
+def test_several_texts_are_glued_under_their_names(monkeypatch):
+    glued = {}
+    monkeypatch.setattr(glue, "glue", lambda name, value: glued.update({name: value}))
+    glue.glue_all({"share": "26%", "pixels": "7"})
+    assert glued == {"share": "26%", "pixels": "7"}

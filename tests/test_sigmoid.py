@@ -1,4 +1,4 @@
-"""The live figure of the chapter on the sigmoid."""
+"""The live figure of the chapter on the sigmoid, and the numbers of its text."""
 
 import json
 import math
@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from nodule_lesson import std
+from nodule_lesson.chapters.sigmoid import facts
 from nodule_lesson.chapters.sigmoid.live import compute, sigmoid_energy
 
 LIVE = Path(std.__file__).parent / "chapters" / "sigmoid" / "live.js"
@@ -97,3 +99,28 @@ const mount = (name, build) => build({
         else:
             assert float(share) == pytest.approx(sigmoid, rel=0.06, abs=0)
             assert float(share) == pytest.approx(sigmoid, abs=5.1e-6)
+
+
+# --- the numbers of the text --------------------------------------------------------------------
+
+
+def test_wrong_pixels_are_counted_away_from_the_edge():
+    """Logits on the right side with mean 1 and standard deviation 1, and a band of wrong ones."""
+    row, column = np.mgrid[:128, :128] + 0.5
+    squared = (row - 64) ** 2 + (column - 64) ** 2
+    side = np.where(squared < 30**2, 1.0, -1.0)
+    noise = np.random.default_rng(0).standard_normal(side.shape)
+    near = (squared >= 25**2) & (squared <= 35**2)
+    field = np.where(near, -100 * side, side * (1 + noise))  # near the edge, all are wrong
+    texts = facts.wrong_pixels(torch.as_tensor(field))
+    assert texts["wrong-measured"] == f"{np.mean(noise[~near] < -1):.1%}"
+    # The sampled mean and standard deviation are those of the distribution up to a per cent.
+    assert float(texts["wrong-theory"].rstrip("%")) == pytest.approx(
+        100 * stats.norm.cdf(-1), abs=0.5
+    )
+
+
+def test_beyond_the_saturation_the_sigmoid_is_one_in_32_bits():
+    logit = float(facts.saturation()["saturation"])
+    below, above = (1 / (1 + np.exp(np.float32(-logit - step))) for step in (-0.1, 0.1))
+    assert below < 1 and above == 1
