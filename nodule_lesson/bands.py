@@ -1,11 +1,12 @@
 """Products with a narrow Toeplitz matrix, block by block: what a Gaussian is on a large image.
 
-A symmetric Toeplitz matrix whose band reaches `radius` numbers to either side needs 2 radius + 1
-products for a number, and a dense product takes as many as there are rows. Cut into blocks of
-BLOCK numbers, each block of the result depends on its own block and on the nearest `radius`
-numbers of its two neighbours: three small dense products, which cost BLOCK + 2 radius.
+A symmetric Toeplitz matrix T whose band reaches `radius` numbers to either side needs 2 radius + 1
+products for a number, and a dense product takes as many as there are rows. Each block of BLOCK
+numbers of the result depends on a window of BLOCK + 2 radius numbers of the field, by the same
+matrix in all blocks: the BLOCK columns in the middle of T for a field as long as a window.
 """
 
+import torch
 from torch.nn import functional as F
 
 BLOCK = 64
@@ -16,23 +17,56 @@ def is_narrow(size, radius):
     return 1 <= radius <= BLOCK and size >= 4 * BLOCK
 
 
-def times(field, pair, radius):
-    """field @ T, field (..., N); pair: T for two blocks, (2 BLOCK, 2 BLOCK)."""
-    size = field.shape[-1]
-    blocks = F.pad(field, (0, -size % BLOCK)).unflatten(-1, (-1, BLOCK))
-    own = blocks @ pair[:BLOCK, :BLOCK]
-    before = blocks[..., :-1, -radius:] @ pair[BLOCK - radius : BLOCK, BLOCK:]
-    after = blocks[..., 1:, :radius] @ pair[BLOCK : BLOCK + radius, :BLOCK]
-    whole = own + F.pad(before, (0, 0, 1, 0)) + F.pad(after, (0, 0, 0, 1))
-    return whole.flatten(-2)[..., :size]
+def times(field, matrix, radius):
+    """field @ T, field (..., H, W); matrix: T for a window, (BLOCK + 2 radius,) * 2."""
+    return _Product.apply(field, matrix[:, radius : radius + BLOCK], -1)
 
 
-def times_from_left(pair, field, radius):
-    """T @ field, field (..., N, M)."""
-    size = field.shape[-2]
-    blocks = F.pad(field, (0, 0, 0, -size % BLOCK)).unflatten(-2, (-1, BLOCK))
-    own = pair[:BLOCK, :BLOCK] @ blocks
-    before = pair[BLOCK:, BLOCK - radius : BLOCK] @ blocks[..., :-1, -radius:, :]
-    after = pair[:BLOCK, BLOCK : BLOCK + radius] @ blocks[..., 1:, :radius, :]
-    whole = own + F.pad(before, (0, 0, 0, 0, 1, 0)) + F.pad(after, (0, 0, 0, 0, 0, 1))
-    return whole.flatten(-3, -2)[..., :size, :]
+def times_from_left(matrix, field, radius):
+    """T @ field, the same along the other axis."""
+    return _Product.apply(field, matrix[:, radius : radius + BLOCK], -2)
+
+
+class _Product(torch.autograd.Function):
+    """T applied along an axis; strip: the columns of T, (BLOCK + 2 radius, BLOCK).
+
+    T is symmetric: its product with the gradient is the gradient of its product. PyTorch would
+    find the same by scattering every window, at three times the price.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(field, strip, axis):
+        if axis == -1:
+            blocks = _windows(field, len(strip), axis) @ strip
+            return blocks.flatten(-2)[..., : field.shape[-1]]
+        blocks = strip.mT @ _windows(field, len(strip), axis).mT
+        return blocks.flatten(-3, -2)[..., : field.shape[-2], :]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        field, strip, ctx.axis = inputs
+        ctx.save_for_backward(field, strip)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        field, strip = ctx.saved_tensors
+        to_field = to_strip = None
+        if ctx.needs_input_grad[0]:
+            to_field = _Product.apply(gradient, strip, ctx.axis)
+        if ctx.needs_input_grad[1]:
+            windows = _windows(field, len(strip), ctx.axis)
+            blocks = _windows(gradient, BLOCK, ctx.axis)
+            if ctx.axis == -1:
+                to_strip = windows.flatten(0, -2).mT @ blocks.flatten(0, -2)
+            else:
+                to_strip = (windows.mT @ blocks).flatten(0, -3).sum(0)
+        return to_field, to_strip, None
+
+
+def _windows(field, length, axis):
+    """A view of windows of this length, BLOCK apart, on their own as the last axis; 0 outside."""
+    radius = (length - BLOCK) // 2
+    pad = (radius, radius - (field.shape[axis] % -BLOCK))
+    return F.pad(field, pad if axis == -1 else (0, 0, *pad)).unfold(axis, length, BLOCK)

@@ -93,7 +93,7 @@ class _Blur:
             for size in (height, width)
         ]
         sizes = [
-            2 * bands.BLOCK if narrow else size
+            bands.BLOCK + 2 * radius if narrow else size
             for size, narrow in zip((height, width), self.narrow, strict=True)
         ]
         rows = _gaussian_matrix(sizes[0], sigma, radius)

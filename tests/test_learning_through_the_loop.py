@@ -35,7 +35,7 @@ def test_the_speed_table_has_its_numbers():
     assert {"batch", "height", "width", "iterations"} <= set(result["setting"])
     assert result["provenance"]["threads"] >= 1 and result["provenance"]["versions"]["torch"]
     rows = {(row["sigma"], row["rival"], row["ours"]): row for row in result["ratios"]}
-    assert len(rows) == 12  # three sigmas, two rivals, two gradients
+    assert len(rows) == 18  # three sigmas, three rivals, two gradients
     assert all(min(row["forward"], row["forward_backward"]) > 0 for row in rows.values())
 
 

@@ -1166,6 +1166,30 @@ def test_in_blocks_the_blur_is_that_of_the_whole_matrices(shape, radius):
     assert all(torch.allclose(a, b, atol=1e-11) for a, b in zip(got, wanted, strict=True))
 
 
+def test_in_blocks_there_are_second_derivatives_and_vmap():
+    torch.manual_seed(0)
+    fields = torch.randn(2, 256, 3, dtype=torch.float64)
+    sigma = torch.tensor(1.5, dtype=torch.float64)
+
+    def blurred_twice_differentiated(blur):
+        def squared(sigma):
+            return (blur(fields, sigma) ** 2).sum()
+
+        return torch.func.grad(torch.func.grad(squared))(sigma)
+
+    def by_matrix(field, sigma):
+        return gaussian_matrix(256, sigma, 5) @ field @ gaussian_matrix(3, sigma, 5)
+
+    def by_blocks(field, sigma):
+        return gaussian_blur(field, sigma, 5)
+
+    wanted, got = map(blurred_twice_differentiated, (by_matrix, by_blocks))
+    assert torch.allclose(got, wanted, rtol=1e-10)
+    one_by_one = torch.stack([by_blocks(field, sigma) for field in fields])
+    assert torch.allclose(torch.vmap(by_blocks, (0, None))(fields, sigma), one_by_one)
+    assert torch.autograd.gradgradcheck(by_blocks, (fields[:1, :, :1].requires_grad_(), sigma))
+
+
 def test_a_number_as_sigma_cuts_nothing_off_on_a_large_image():
     u = torch.randn(1, 300, 300)
     for gradient in ("unrolled", "implicit"):
