@@ -130,6 +130,22 @@ def test_the_choice_follows_the_rule():
     assert evidence.choose(found)[0] == "slice"
 
 
+def test_the_night_trains_as_the_choice_has_said():
+    reading, fast, means = evidence.choose(evidence.read("simulated", "choice"))
+    night = grid.PROFILES["night"]
+    assert night.dice_over == reading
+    assert night.std_learning_rate == (2e-2 if fast else night.learning_rate)
+    others = {
+        over: means[f"unet (Dice by {over})"] + means[f"proposed (Dice by {over})"]
+        for over in {"slice", "batch", "nodule"} - {reading}
+    }
+    second = max(others, key=others.get)
+    assert {name for name in grid.STAGES["2"].rows if "Dice by" in name} == {
+        f"{name} (Dice by {second})"
+        for name in ("unet", "backbone", "backbone+combination", "proposed")
+    }
+
+
 def test_a_stage_is_printed_beside_the_paper(monkeypatch, capsys):
     random = np.random.default_rng(8)
     found = made_up(random, {"unet": 0.7, "proposed": 0.9}, train=0.9)

@@ -153,7 +153,7 @@ def test_the_night_trains_for_the_papers_epochs_with_the_papers_rates():
     assert len(grid.runs_of_stage("1")) == 81
     (full,) = grid.runs_of_stage("3")
     assert full.profile.width == 64 and grid.model_options(full.row, full.profile) == {}
-    with pytest.raises(ValueError, match="choice, 1, 2"):
+    with pytest.raises(ValueError, match="choice, rate, 1"):
         grid.runs_of_stage("0")
 
 
