@@ -10,7 +10,7 @@ installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book serve test check notebooks results clean
+.PHONY: help book serve test nightly check notebooks results clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -38,13 +38,19 @@ serve: book ## show the book at http://127.0.0.1:8000 (another port: make serve 
 
 # The files go in order of their names, so that Colab's notebooks, few and long, come early: ordered by
 # their number of tests they would come last, with one of two processes idle.
-# The second pytest runs the notebooks beside the chapters and compares their tagged outputs.
-test: book check ## everything CI does: check, tests, the built site in a browser, the notebooks
+# The second pytest runs the notebooks beside the chapters and compares their tagged outputs. By day
+# these are a few: the build has run all chapters, and tests compare their notebooks with it.
+test: book check ## everything CI does: check, tests, the built site in a browser, some notebooks
+nightly: book check ## the same with all long cases: each notebook, as on Colab too, each page, each figure
+test: by_day := -m "not nightly"
+test: notebooks := book/sigmoid.ipynb book/soft_threshold_dynamics.ipynb
+nightly: notebooks := book
+test nightly:
 	@echo "== Testing the package, the tools and the built book"
-	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
-	@echo "== Running the notebooks and comparing their outputs"
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 $(by_day)
+	@echo "== Running notebooks and comparing their outputs"
 	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 book
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(notebooks)
 
 check: $(installed) ## the quick checks: style, spelling, notebooks in step with chapters, one address
 	@echo "== Checking style, spelling, notebooks and the address"

@@ -21,6 +21,7 @@ from live_figures import (
     share_of,
     visits,
 )
+from nightly import few_by_day
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_sliders_by_mouse(visit, name):
             tab.mouse.up()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_controls_by_keyboard(visit, name):
     tab = visit(name)
     for figure in figures_of(tab):
@@ -126,7 +127,7 @@ def test_controls_by_keyboard(visit, name):
             figure.reset()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_controls_by_touch_on_a_telephone(visit, name):
     tab = visit(name, **TELEPHONE)
     finger = Finger(tab)
@@ -155,7 +156,7 @@ FOCUSED = """(root) => {
 }"""
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_every_control_is_reached_by_tab_and_shows_it(visit, name):
     tab = visit(name)
     for figure in figures_of(tab):
@@ -174,7 +175,7 @@ def test_every_control_is_reached_by_tab_and_shows_it(visit, name):
 # --- reset, links -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_reset_brings_the_start_back(visit, name):
     tab = visit(name)
     for figure in figures_of(tab):
@@ -192,7 +193,7 @@ def test_reset_brings_the_start_back(visit, name):
             assert number(shown) == pytest.approx(spec["value"])
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_the_link_carries_the_setting(visit, server, name):
     tab = visit(name)
     for index, figure in enumerate(figures_of(tab)):
@@ -240,7 +241,7 @@ def test_a_damaged_link_still_gives_a_figure(visit, query):
 # --- two of a kind ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few_by_day(NAMES, ["std_explorer"]))
 def test_two_figures_of_a_kind_keep_to_themselves(visit, name):
     html = "<!doctype html><html data-theme='light'><meta charset='utf-8'><title>Two</title>"
     html += 2 * make(name).page()

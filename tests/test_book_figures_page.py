@@ -23,6 +23,7 @@ from live_figures import (
     move_everything,
     visits,
 )
+from nightly import few_by_day
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ LOOK = """(root) => [
 ]"""
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_the_theme_can_change_under_a_figure(visit, name):
     tab = visit(name, color_scheme="light")
     for figure in figures_of(tab):
@@ -73,7 +74,7 @@ MOVING = """(root) => {
 }"""
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_nothing_moves_by_itself(visit, name):
     tab = visit(name, reduced_motion="reduce")
     for figure in figures_of(tab):
@@ -111,7 +112,7 @@ OUTSIDE = """(root) => {
 }"""
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_a_figure_fits_a_telephone(visit, name):
     tab = visit(name, **TELEPHONE)
     assert tab.evaluate("() => document.documentElement.scrollWidth") <= 390
@@ -126,7 +127,7 @@ def test_a_figure_fits_a_telephone(visit, name):
             assert button.bounding_box()["height"] >= 24
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 @pytest.mark.parametrize("screen", [DESK, TELEPHONE], ids=["desk", "telephone"])
 def test_without_script_the_still_stands_there(visit, name, screen):
     tab = visit(name, alive=False, java_script_enabled=False, **screen)
@@ -142,7 +143,7 @@ def test_without_script_the_still_stands_there(visit, name, screen):
         assert root.locator("input, select, button").count() == 0
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", few_by_day(PAGES))
 def test_on_paper_the_still_stands_there(visit, name):
     tab = visit(name, color_scheme="dark")
     tab.emulate_media(media="print")
