@@ -4,7 +4,8 @@ It walks the document that Sphinx makes the page from, with all numbers, referen
 values in place, and writes it in plain Markdown, since no directive, citation or figure number
 would be shown on Colab. The code cells are the chapter's; their outputs are those of the build's
 own execution, kept as text. Images, live figures, the state of widgets and glue are not kept:
-Colab makes them anew. Solutions are not told, but linked.
+Colab makes them anew. Solutions are not told, but linked. Cells tagged remove-cell, which hold the
+text to its numbers, stay out; the code of plots, which the page folds, is folded here as well.
 
 A node that has no method here stops the build, so that nothing is lost without a word. To allow
 another, write `block_NAME` or `inline_NAME`, NAME being the name of its class.
@@ -29,6 +30,8 @@ from sphinx.errors import SphinxError
 MYST = re.compile(r"\{[A-Za-z][\w:+.-]*\}`|[:`]{3,}\{")
 ENVIRONMENT = re.compile(r"\\begin\{([^}]*)\}(?:(?!\\begin).)*?\\end\{\1\}")
 MARKDOWN = MarkdownIt("commonmark")
+FOLDED_TAGS = {"hide-input", "remove-input", "hide-cell"}
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # on Colab, in JupyterLab
 INSTALL = """\
 # Installs the package of the lesson where it is missing, as on Colab.
 import importlib.util
@@ -130,9 +133,13 @@ class Chapter:
         cells = [nbformat.v4.new_markdown_cell(OPENING.format(title=title, url=self.url))]
         install = INSTALL.format(address=self.builder.address, version=self.builder.version)
         cells.append(nbformat.v4.new_code_cell(install, execution_count=1))
+        count = 1
         for index, (cell, line) in enumerate(zip(self.executed.cells, self.lines, strict=True)):
             if cell.cell_type == "code":
-                cells.append(self.code_cell(cell, line, index in captions))
+                code = self.code_cell(cell, line, index in captions)
+                if "remove-cell" not in code.metadata.get("tags", []):
+                    count += 1
+                    cells.append(counted(code, count))
             markdown = captions[index] if index in captions else paragraphs(texts.get(index, []))
             if markdown:
                 cells.append(nbformat.v4.new_markdown_cell("\n".join(markdown)))
@@ -149,17 +156,16 @@ class Chapter:
         return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
     def code_cell(self, cell, line, has_caption):
-        count = cell.execution_count + 1  # the installation is the first
-        new = nbformat.v4.new_code_cell(cell.source, execution_count=count)
-        if cell.metadata.get("tags"):
-            new.metadata["tags"] = list(cell.metadata["tags"])
+        tags = list(cell.metadata.get("tags", []))
+        new = nbformat.v4.new_code_cell(cell.source)
+        if tags:
+            new.metadata["tags"] = tags
+        if FOLDED_TAGS & set(tags):
+            new.metadata.update(FOLDED)
         try:
-            new.outputs = kept_outputs(cell.outputs, cell.metadata.get("tags", []), has_caption)
+            new.outputs = kept_outputs(cell.outputs, tags, has_caption)
         except ValueError as error:
             self.fail(error, line=line)
-        for output in new.outputs:
-            if "execution_count" in output:
-                output.execution_count = count
         foreign = re.escape(str(self.builder.root)) + r"|\bat 0x[0-9a-f]{6,}"
         found = re.search(foreign, json.dumps(new.outputs))
         if found:
@@ -427,6 +433,14 @@ def kept_outputs(outputs, tags, has_caption):
     if figures and "nbval-check-output" in tags:
         raise ValueError("a cell tagged nbval-check-output shows text alone, found a figure")
     return kept
+
+
+def counted(cell, count):
+    """The cell as the one that was run at this place."""
+    for numbered in (cell, *cell.outputs):
+        if "execution_count" in numbered:
+            numbered.execution_count = count
+    return cell
 
 
 def in_one_piece(outputs):
