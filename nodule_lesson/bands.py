@@ -1,9 +1,10 @@
-"""Products with a narrow Toeplitz matrix, block by block: what a Gaussian is on a large image.
+"""Products with a narrow Toeplitz matrix, block by block: a Gaussian on a large image.
 
-A symmetric Toeplitz matrix whose band reaches `radius` numbers to either side needs 2 radius + 1
-products for a number, and a dense product takes as many as there are rows. Cut into blocks of
-BLOCK numbers, each block of the result depends on its own block and on the nearest `radius`
-numbers of its two neighbours: three small dense products, which cost BLOCK + 2 radius.
+A symmetric Toeplitz matrix with a band of `radius` numbers on either side needs 2 radius + 1
+multiplications per number; a dense product needs as many as the matrix has rows. If the field is
+cut into blocks of BLOCK numbers, each block of the result depends on its own block and on the
+nearest `radius` numbers of its two neighbours: three small dense products with BLOCK + 2 radius
+multiplications per number.
 """
 
 from torch.nn import functional as F
@@ -12,12 +13,12 @@ BLOCK = 64
 
 
 def is_narrow(size, radius):
-    """Whether blocks are worth their trouble for a matrix of `size` rows."""
+    """Whether products by blocks are faster for a matrix of `size` rows."""
     return 1 <= radius <= BLOCK and size >= 4 * BLOCK
 
 
 def times(field, pair, radius):
-    """field @ T, field (..., N); pair: T for two blocks, (2 BLOCK, 2 BLOCK)."""
+    """field @ T for a field (..., N). pair: T for two blocks, (2 BLOCK, 2 BLOCK)."""
     size = field.shape[-1]
     blocks = F.pad(field, (0, -size % BLOCK)).unflatten(-1, (-1, BLOCK))
     own = blocks @ pair[:BLOCK, :BLOCK]
@@ -28,7 +29,7 @@ def times(field, pair, radius):
 
 
 def times_from_left(pair, field, radius):
-    """T @ field, field (..., N, M)."""
+    """T @ field for a field (..., N, M). pair: as in `times`."""
     size = field.shape[-2]
     blocks = F.pad(field, (0, 0, 0, -size % BLOCK)).unflatten(-2, (-1, BLOCK))
     own = pair[:BLOCK, :BLOCK] @ blocks
