@@ -1,9 +1,9 @@
 """Time a region of a large scan against the whole, and the extraction of one such scan.
 
 A raw volume of 512 x 512 x 300 voxels with four outlined nodules is written to a temporary folder
-(240 MB, removed at the end). Regions of 128 x 128 x 12, at random, and the whole take turns. The
-extraction is that of `extraction.extract_scan`, one process, and 888 times as long is what LUNA16
-would take on one core. The disk's cache is warm. --out writes the numbers as JSON.
+(240 MB, removed at the end). Random regions of 128 x 128 x 12 and the whole are read in turn. The
+extraction is `extraction.extract_scan` in one process; LUNA16 would take 888 times as long on one
+core. The disk's cache is warm. --out writes the numbers as JSON.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     times = {"region": [], "whole": [], "extraction": []}
 
     def measure(name, work, count=1):
@@ -69,17 +69,17 @@ def main():
         folder = Path(name)
         path = write_scan(folder).path
         random = np.random.default_rng(SEED)
-        room = np.subtract(SHAPE, REGION)
+        last_first = np.subtract(SHAPE, REGION)
 
         def region():
-            Scan.open(path).region(random.integers(0, room), REGION)
+            Scan.open(path).region(random.integers(0, last_first), REGION)
 
         def extraction():
             _, reason = extract_scan(path, folder, folder / "out.parts", 128, "readers")
             if reason:
                 raise OSError(reason)
 
-        for _ in range(chosen.repeats):
+        for _ in range(options.repeats):
             measure("region", region, 10)
             measure("whole", Scan.open(path).load)
         for _ in range(3):
@@ -98,8 +98,8 @@ def main():
         print(f"{name:10s} {1000 * value:8.1f} ms")
     print(f"whole / region: {result['ratio']:.0f}")
     print(f"{LUNA16_SCANS} scans on one core: {result['hours_for_luna16_on_one_core']:.1f} hours")
-    if chosen.out:
-        chosen.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

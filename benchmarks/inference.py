@@ -1,7 +1,7 @@
-"""How long do the networks take for one crop on a CPU? Milliseconds, by network, side and threads.
+"""Milliseconds of the networks for one crop on a CPU, by network, side and threads.
 
-Wall time of a forward pass in evaluation mode, medians over interleaved runs: each round takes
-every case once, so that what else the machine does falls on all alike.
+It is the wall time of a forward pass in evaluation mode, the median over rounds. Each round takes
+every case once, so that other work on the machine affects all of them equally.
 
     python benchmarks/inference.py --out book/results/inference.json
 """
@@ -38,35 +38,35 @@ def main(arguments=None):
         for round_ in tqdm(range(options.repeats + 2), unit="round"):
             for name, side, threads in cases:
                 if name.startswith("proposed") and round_ > 12:
-                    continue  # a second each
+                    continue  # each takes a second
                 torch.set_num_threads(threads)
                 image = torch.rand(1, 1, side, side)
                 start = time.perf_counter()
                 models[name](image)
-                if round_ >= 2:  # the first ones allocate
+                if round_ >= 2:  # the first rounds allocate memory
                     times[name, side, threads].append(1000 * (time.perf_counter() - start))
     rows = [
         {
             "network": name,
             "side": side,
             "threads": threads,
-            "median_ms": round(statistics.median(found), 2),
-            "quartiles_ms": [round(q, 2) for q in statistics.quantiles(found, n=4)[::2]],
-            "runs": len(found),
+            "median_ms": round(statistics.median(milliseconds), 2),
+            "quartiles_ms": [round(q, 2) for q in statistics.quantiles(milliseconds, n=4)[::2]],
+            "runs": len(milliseconds),
         }
-        for (name, side, threads), found in times.items()
+        for (name, side, threads), milliseconds in times.items()
     ]
     for row in rows:
         print(
             f"{row['network']:20} {row['side']:4} {row['threads']} threads "
             f"{row['median_ms']:8.2f} ms ({row['quartiles_ms'][0]} to {row['quartiles_ms'][1]})"
         )
-    source = provenance(f"python benchmarks/inference.py --repeats {options.repeats}")
-    source |= {"threads": "by row", "clock": "wall time"}
+    made_by = provenance(f"python benchmarks/inference.py --repeats {options.repeats}")
+    made_by |= {"threads": "by row", "clock": "wall time"}
     result = {
         "what": "Milliseconds of a forward pass for one crop on a CPU.",
         "rows": rows,
-        "provenance": source,
+        "provenance": made_by,
     }
     if options.out is not None:
         write_json(options.out, result)

@@ -1,10 +1,10 @@
 """The live figures in headless Chromium: milliseconds of an update, and until a page is ready.
 
-Three measures. The field: x of Eq. (5), 128 x 128, ten iterations, as the STD explorer computes
-it. The update: what one move of a slider costs until the script gives the browser its turn back:
-the field with its outlines and colours, without what follows a frame later. Ready: from the start
-of the navigation until the last figure of the page is alive. The slow processor is Chromium's own
-throttling to a quarter; the network is cut.
+There are three measures. The field: x of Eq. (5), 128 x 128, ten iterations, as the STD explorer
+computes it. The update: the time of the script after one move of a slider: the field with its
+outlines and colours, without what follows a frame later. Ready: from the start of the navigation
+until the last figure of the page is ready. A slow processor is imitated by Chromium's throttling
+to a quarter; the network is blocked.
 
     python benchmarks/live_figures.py --repeats 60 --out book/results/live_figures.json
 """
@@ -25,7 +25,7 @@ from playwright.sync_api import sync_playwright
 from nodule_lesson.provenance import provenance, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
-CORE = ROOT / "nodule_lesson" / "widgets" / "core.js"
+CORE = ROOT / "nodule_lesson" / "live" / "std.js"
 SIGMAS, SLOWDOWNS = (1.0, 3.0, 10.0), (1, 4)
 SETTING = {"lambda1": 1.0, "lambda2": 1.0, "c": 0.5, "epsilon": 1.0, "iterations": 10}
 FLAGS = [
@@ -35,7 +35,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 
-# Milliseconds of `repeats` calls; in between the browser has its turn, as between two moves.
+# Milliseconds of `repeats` calls; between them the browser gets time, as between two moves.
 TIMES = """
     async function times(call, repeats) {
         const found = [];
@@ -62,7 +62,7 @@ FIELD = (
     return times(() => core.softThresholdDynamics(u, 128, p), repeats);
 }"""
 )
-# The slider goes back and forth by a step around where it stands.
+# The slider moves back and forth by one step.
 UPDATE = (
     "(root, [name, repeats]) => {"
     + TIMES
@@ -83,7 +83,7 @@ SET = (
     moved(slider(root, name));
 }"""
 )
-# Runs before the page's own scripts; notes when its last figure comes alive.
+# Runs before the page's own scripts; records when its last figure is ready.
 WATCH = """new MutationObserver(() => {
     const figures = [...document.querySelectorAll("[data-live-figure]")];
     const alive = figures.length && figures.every((figure) => figure.matches(".is-live"));
@@ -127,7 +127,7 @@ def measure_field(browser, repeats, say):
 
 
 def measure_updates(browser, address, page, repeats, say):
-    """Each figure of a page; the whole explorer at each sigma, the others over all sliders."""
+    """Measure each figure of a page: std_explorer at each sigma, the others over all sliders."""
     tab = open_page(browser, address)
     tab.wait_for_load_state("networkidle")
     session = tab.context.new_cdp_session(tab)
@@ -142,8 +142,12 @@ def measure_updates(browser, address, page, repeats, say):
                     times = root.evaluate(UPDATE, ["λ₁", repeats])
                     yield say({**row, "sigma": sigma, **summary(times)})
             else:
-                each = max(5, repeats // len(sliders))
-                times = [t for label in sliders for t in root.evaluate(UPDATE, [label, each])]
+                per_slider = max(5, repeats // len(sliders))
+                times = [
+                    milliseconds
+                    for label in sliders
+                    for milliseconds in root.evaluate(UPDATE, [label, per_slider])
+                ]
                 yield say({**row, **summary(times)})
     tab.close()
 
@@ -164,8 +168,8 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def say(row):
     numbers = ("median_ms", "p95_ms")
-    about = "  ".join(f"{key} {value}" for key, value in row.items() if key not in numbers)
-    print(f"{about}:  {row['median_ms']:.1f} ms, 95 % below {row['p95_ms']:.1f} ms", flush=True)
+    name = "  ".join(f"{key} {value}" for key, value in row.items() if key not in numbers)
+    print(f"{name}:  {row['median_ms']:.1f} ms, 95 % below {row['p95_ms']:.1f} ms", flush=True)
     return row
 
 

@@ -1,10 +1,10 @@
 """HD and ASSD of many masks: `nodule_lesson.evaluation`, MONAI, a k-d tree, a distance transform.
 
-Milliseconds of CPU time for a pair of 128 x 128 masks, both distances, one thread. MONAI's two
-metrics are called as its documentation shows, one after the other, and so are ours; `summarise`
-gives all six measures in one go. All contenders take turns in one process, and medians count.
-Two parts: 1,000 pairs of outlines of the sizes of nodules, and of larger ones; and pairs whose
-contours grow longer and longer, up to a chequerboard, where comparing all with all would be slow.
+Milliseconds of CPU time for both distances of a pair of 128 x 128 masks, with one thread. MONAI's
+two metrics are called one after the other, as in its documentation, and so are ours; `summarise`
+computes all six measures at once. All contenders take turns in one process; medians are reported.
+There are two parts: 1,000 pairs of outlines of nodules, and of larger ones; and pairs with ever
+longer contours, up to a chequerboard, where a comparison of all pairs of pixels would be slow.
 
     python benchmarks/metrics_speed.py --repeats 3 --out book/results/metrics_speed.json
 """
@@ -26,7 +26,7 @@ from nodule_lesson.provenance import provenance, seconds, sha256
 
 SIZE, SEED = 128, 0
 SPACINGS = {"square pixels": (0.7, 0.7), "oblong pixels": (0.7, 0.6)}
-# Radii in pixels, as of nodules of 4 to 30 mm, and of outlines as large as the crop allows.
+# Radii in pixels of nodules of 4 to 30 mm, and of outlines as large as the crop allows.
 RADII = {"nodules": (3, 21), "large outlines": (21, 42)}
 SETTINGS = (
     ("nodules", "square pixels"),
@@ -39,7 +39,7 @@ STRIPES = (2, 4, 8, 16, 64)  # of the second part
 
 
 def outlines(n, radii):
-    """n pairs of wavy discs that nearly agree: a reader's outline and somebody else's."""
+    """n pairs of wavy discs that nearly agree, as the outlines of two readers."""
     random = np.random.default_rng(SEED)
     y, x = np.indices((SIZE, SIZE))
 
@@ -60,7 +60,7 @@ def outlines(n, radii):
 
 
 def long_contours(stripes):
-    """Two pairs: stripes down and across, moved by one pixel; the finest are chequerboards."""
+    """Two pairs of stripes, down and across, shifted by one pixel; the finest: chequerboards."""
     y, x = np.indices((SIZE, SIZE))
     if stripes == STRIPES[-1]:
         board, lines = (y + x) % 2 == 0, y % 2 == 0
@@ -70,7 +70,7 @@ def long_contours(stripes):
     return np.stack(masks), np.stack([np.roll(mask, 1, axis) for axis, mask in enumerate(masks)])
 
 
-# --- contenders: each gives HD and ASSD of all pairs --------------------------------------------
+# --- contenders: each returns HD and ASSD of all pairs ------------------------------------------
 
 
 def two_calls(pred, truth, spacing):
@@ -85,37 +85,37 @@ def six_measures(pred, truth, spacing):
 def monai(pred, truth, spacing):
     """The two metrics called one after the other, on (N, 1, H, W)."""
     masks = [torch.as_tensor(mask)[:, None] for mask in (pred, truth)]
-    found = []
+    distances = []
     for metric in (
         HausdorffDistanceMetric(include_background=True, reduction="none"),
         SurfaceDistanceMetric(include_background=True, symmetric=True, reduction="none"),
     ):
         metric(*masks, spacing=list(spacing))
-        found.append(metric.aggregate()[:, 0].numpy())
-    return found
+        distances.append(metric.aggregate()[:, 0].numpy())
+    return distances
 
 
 def by_pair(nearest):
-    """A contender from a function that gives the distances from one contour to the other."""
+    """A contender made of a function that returns the distances of one contour from another."""
 
     def both(pred, truth, spacing):
-        found = []
+        distances = []
         for masks in zip(pred, truth, strict=True):
-            one, other = (mask & ~binary_erosion(mask) for mask in masks)
-            gaps = np.concatenate([nearest(one, other, spacing), nearest(other, one, spacing)])
-            found.append((gaps.max(), gaps.mean()))
-        return np.array(found).T
+            x, y = (mask & ~binary_erosion(mask) for mask in masks)
+            of_pair = np.concatenate([nearest(x, y, spacing), nearest(y, x, spacing)])
+            distances.append((of_pair.max(), of_pair.mean()))
+        return np.array(distances).T
 
     return both
 
 
-def by_tree(one, other, spacing):
-    points, targets = (np.argwhere(contour) * spacing for contour in (one, other))
+def by_tree(contour, other, spacing):
+    points, targets = (np.argwhere(mask) * spacing for mask in (contour, other))
     return KDTree(targets).query(points)[0]
 
 
-def by_transform(one, other, spacing):
-    return distance_transform_edt(~other, sampling=spacing)[one]
+def by_transform(contour, other, spacing):
+    return distance_transform_edt(~other, sampling=spacing)[contour]
 
 
 CONTENDERS = {
@@ -130,31 +130,31 @@ CONTENDERS = {
 
 
 def measure(pred, truth, spacing, repeats):
-    """For each contender the median milliseconds a pair, and how far its answers are from ours."""
+    """The median milliseconds per pair of each contender, and its largest difference from ours."""
     times = {name: [] for name in CONTENDERS}
-    wanted = two_calls(pred, truth, spacing)  # warms up, too
-    off = {}
+    ours = two_calls(pred, truth, spacing)  # also a warm-up
+    differences = {}
     order = list(CONTENDERS)
     for repeat in range(repeats):
         order = order[1:] + order[:1]
         for name in order:
             start = seconds()
-            found = CONTENDERS[name](pred, truth, spacing)
+            distances = CONTENDERS[name](pred, truth, spacing)
             times[name].append(1000 * (seconds() - start) / len(pred))
             if repeat == 0:
-                off[name] = float(np.abs(np.array(found) - wanted).max())
+                differences[name] = float(np.abs(np.array(distances) - ours).max())
     return [
         {
             "contender": name,
             "ms": float(f"{statistics.median(times[name]):.4g}"),
-            "difference_mm": off[name],
+            "difference_mm": differences[name],
         }
         for name in CONTENDERS
     ]
 
 
 def ratios(rows):
-    """How many times longer each rival takes than two calls of ours, in each setting."""
+    """The rows with the time of each contender divided by that of two calls of ours."""
     ours = {setting(row): row["ms"] for row in rows if row["contender"] == "ours, two calls"}
     return [{**row, "times_ours": float(f"{row['ms'] / ours[setting(row)]:.4g}")} for row in rows]
 
@@ -179,15 +179,15 @@ def main(arguments=None):
     for kind, pixels in SETTINGS:
         pred, truth = outlines(options.pairs, RADII[kind])
         head = {"masks": kind, "pixels": pixels, "mean_contour": contour_pixels(truth)}
-        found = measure(pred, truth, SPACINGS[pixels], options.repeats)
-        rows += [{**head, **row} for row in found]
-        show(head, found)
+        measured = measure(pred, truth, SPACINGS[pixels], options.repeats)
+        rows += [{**head, **row} for row in measured]
+        show(head, measured)
     for stripes in STRIPES:
         pred, truth = long_contours(stripes)
         head = {"contour_pixels": contour_pixels(np.concatenate([pred, truth]))}
-        found = measure(pred, truth, SPACINGS["square pixels"], options.repeats)
-        lengths += [{**head, **row} for row in found]
-        show(head, found)
+        measured = measure(pred, truth, SPACINGS["square pixels"], options.repeats)
+        lengths += [{**head, **row} for row in measured]
+        show(head, measured)
     command = f"--pairs {options.pairs} --repeats {options.repeats}"
     result = {
         "what": "Milliseconds of HD and ASSD of a pair of masks: medians of interleaved rounds.",
@@ -217,9 +217,9 @@ def main(arguments=None):
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def show(head, found):
+def show(head, rows):
     print(", ".join(str(value) for value in head.values()))
-    for row in found:
+    for row in rows:
         print(
             f"  {row['contender']:24} {row['ms']:9.4f} ms  off by {row['difference_mm']:.1e} mm",
             flush=True,

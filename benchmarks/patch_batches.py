@@ -1,12 +1,12 @@
 """Time random batches from PatchSets of a thousand, ten and a hundred thousand slices.
 
-They are written to a temporary folder (33 kB a slice: 3.6 GB in all, removed at the end) and
-measured in turns, in one process. Two clocks: CPU time leaves out what else the machine does, wall
-time leaves nothing out, waiting for the disk included. --out writes the numbers as JSON.
+They are written to a temporary folder (33 kB per slice, 3.6 GB in all, removed at the end) and
+measured in turn in one process. There are two clocks: CPU time excludes other work on the machine,
+wall time includes it, and also the waiting for the disk. --out writes the numbers as JSON.
 
-What can remain of a difference is not the number of slices. A thousand of them, 33 MB, may fit
-into a processor's last cache, which is quicker than memory, and no larger set does: "copy" times
-the bare `array[rows]` of the same bytes, and ten thousand slices stand between.
+A remaining difference need not come from the number of slices: a thousand slices, 33 MB, may fit
+into a processor's last cache, which is faster than memory, and no larger set does. So "copy" times
+only `array[rows]` of the same bytes, and there is a set of ten thousand slices in between.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SLICES = [1000, 10_000, 100_000]
 
 
 def write_noise(path, count):
-    """A set of `count` slices, noise and discs; one slice is repeated: reading costs the same."""
+    """A set of `count` copies of one slice, a disc in noise; reading them costs the same."""
     rng = np.random.default_rng(SEED)
     image = rng.integers(0, 256, (SIZE, SIZE), np.uint8)
     row, column = np.ogrid[:SIZE, :SIZE]
@@ -56,7 +56,7 @@ def batches(patch_set, count, rng):
 
 
 def copied(patch_set, count, rng):
-    """The bare reading of `PatchSet.batch`, with nothing done to what was read."""
+    """The reading of `PatchSet.batch` without its computations."""
     images, masks = (array.view(np.ndarray) for array in (patch_set.images, patch_set.masks))
     for _ in range(count):
         rows = rng.integers(0, len(patch_set), BATCH)
@@ -76,7 +76,7 @@ WAYS = {"copy": copied, "batch": batches, "DataLoader": loaded}
 
 
 def measure(patch_sets, rounds, count):
-    """Microseconds a batch, medians over rounds in which the sets take turns."""
+    """Microseconds per batch, medians over rounds in which the sets take turns."""
     rng = np.random.default_rng(SEED)
     cells = [(way, patch_set) for way in WAYS for patch_set in patch_sets]
     times = {(way, len(patch_set)): [] for way, patch_set in cells}
@@ -84,19 +84,21 @@ def measure(patch_sets, rounds, count):
         for way, patch_set in cells[:: -1 if turn % 2 else 1]:
             cpu, wall = time.process_time(), time.perf_counter()
             WAYS[way](patch_set, count, rng)
-            spent = time.process_time() - cpu, time.perf_counter() - wall
+            durations = time.process_time() - cpu, time.perf_counter() - wall
             if turn:  # the first round warms up
-                times[way, len(patch_set)].append(spent)
+                times[way, len(patch_set)].append(durations)
     rows = []
-    for (way, slices), spent in times.items():
-        cpu, wall = (1e6 * statistics.median(clock) / count for clock in zip(*spent, strict=True))
+    for (way, slices), durations in times.items():
+        cpu, wall = (
+            1e6 * statistics.median(by_round) / count for by_round in zip(*durations, strict=True)
+        )
         row = {"way": way, "slices": slices, "cpu_us": round(cpu, 1), "wall_us": round(wall, 1)}
         rows.append(row)
     return rows
 
 
 def ratios(rows):
-    """The time of each larger set over that of the smallest one."""
+    """The time of each larger set divided by that of the smallest."""
     sizes = sorted({row["slices"] for row in rows})
     by = {(row["way"], row["slices"]): row for row in rows}
     return [

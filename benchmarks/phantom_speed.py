@@ -1,4 +1,4 @@
-"""Slices a second of the simulator on one core, median over scans, by CPU time.
+"""Slices per second of CPU time of the simulator on one core, median over scans.
 
 OMP_NUM_THREADS=1 python benchmarks/phantom_speed.py
 """

@@ -1,18 +1,18 @@
-"""The STD layer beside what it could have been made of: a full convolution, a kornia loop, C.
+"""The STD layer compared with other implementations: full convolution, a kornia loop, C.
 
-Batches of ten 128 x 128 fields, ten iterations, sigma 1, 3 and 5; milliseconds of a forward pass
-and of a forward and backward pass that brings gradients to u and to sigma. All contenders take
-turns in one process, and medians count. One thread is timed in CPU time, so that what else the
-machine does stays out of the figures; several threads can only be timed by the clock on the wall.
+Batches of ten 128 x 128 fields, ten iterations, sigma 1, 3 and 5; milliseconds of a forward pass,
+and of a forward and backward pass with gradients of u and sigma. All contenders take turns in one
+process; medians are reported. One thread is timed in CPU time, which other work on the machine
+hardly changes; several threads can only be timed in wall time.
 
-The layer cuts nothing off. Its rivals need a radius, and it sets their price: ceil(4 sigma), as in
-scipy, leaves x within 1e-5 of the untruncated one; with ceil(5 sigma) float32 hardly tells the two
-apart. Both are measured, and how far each x is from the layer's stands beside them. The yardstick
-is a loop by hand in C (std_layer.c, built by the system's compiler; without one it is left out).
+The layer truncates nothing. Its rivals need a radius, which decides their time: with
+ceil(4 sigma), as in scipy, x is within 1e-5 of the untruncated one; with ceil(5 sigma) the two
+hardly differ in float32. Both are measured, with the difference of x from the layer's. The
+reference is a loop in C (std_layer.c, built by the system's compiler; without one it is left out).
 
-Two more tables: `denormal`, time as shipped over time with denormal numbers flushed to 0, which
-must be near 1 (Intel processors are slow with denormal numbers); and `size`, the time of a pixel
-at 1024 x 1024 over that at 128 x 128, with sigma a number.
+There are two more tables. `denormal` is the time divided by the time with denormal numbers flushed
+to 0, which must be near 1 (Intel processors are slow with denormal numbers). `size` is the time
+per pixel at 1024 x 1024 divided by that at 128 x 128, with sigma a number.
 
     python benchmarks/std_layer.py --repeats 9 --out book/results/std_layer.json
 """
@@ -39,12 +39,12 @@ BATCH, SIZE, ITERATIONS, SIGMAS, SEED = 10, 128, 10, (1.0, 3.0, 5.0), 0
 LAMBDA1 = LAMBDA2 = EPSILON = 1.0
 C = 0.5
 OURS, RIVALS = ("unrolled", "implicit"), ("full convolution", "kornia loop", "C loop")
-REACHES = (4, 5)
-DENORMAL_SIGMAS, LARGE = (0.5, 1.0, 2.0, 4.0, 6.0), 1024
+REACHES = (4, 5)  # radius / sigma
+DENORMAL_SIGMAS, LARGE_SIZE = (0.5, 1.0, 2.0, 4.0, 6.0), 1024
 
 
 def loop(u, blur):
-    """Eq. (5), derived form, over any function that blurs a field."""
+    """Eq. (5), derived form. blur: a function that blurs a field."""
     x = torch.sigmoid(u)
     for _ in range(ITERATIONS):
         x = torch.sigmoid((u - LAMBDA1 * blur(1 - 2 * x) - LAMBDA2 * (1 - C)) / EPSILON)
@@ -68,7 +68,7 @@ def kornia_loop(u, sigma, radius):
 
 
 def layer(u, sigma, radius, gradient):
-    """The package's own."""
+    """The package's layer."""
     return soft_threshold_dynamics(
         u, sigma=sigma, lambda1=LAMBDA1, lambda2=LAMBDA2, c=C, epsilon=EPSILON,
         iterations=ITERATIONS, radius=radius, gradient=gradient,
@@ -77,7 +77,7 @@ def layer(u, sigma, radius, gradient):
 
 @cache
 def c_library():
-    """std_layer.c, compiled for this processor; None where there is no C compiler."""
+    """std_layer.c, compiled for this processor; None if there is no C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None
@@ -86,7 +86,7 @@ def c_library():
         source = Path(__file__).with_suffix(".c")
         flags = ["-O3", "-march=native", "-ffast-math", "-fPIC", "-c"]
         subprocess.run([compiler, *flags, source, "-o", built], check=True)
-        # Linked with -ffast-math, it would flush the denormal numbers of the whole process.
+        # Linking with -ffast-math would flush the denormal numbers of the whole process.
         subprocess.run([compiler, "-shared", built, "-o", file, "-lm"], check=True)
         library = ctypes.CDLL(file)
     library.backward.restype = ctypes.c_double
@@ -105,16 +105,17 @@ class CLoop(torch.autograd.Function):
         offset = torch.arange(radius + 1, dtype=torch.float64)
         weights = torch.exp(-0.5 * (offset / sigma.double()) ** 2)
         slopes = weights * offset**2 / sigma.double() ** 3
-        total, slope = (2 * part.sum() - part[0] for part in (weights, slopes))
+        total, slope = (2 * values.sum() - values[0] for values in (weights, slopes))
         ctx.taps = (weights / total).float()
         ctx.slope = (slopes / total - weights * slope / total**2).float()
         n, (height, width) = len(u), u.shape[-2:]
         ctx.sizes = (n, height, width, radius, ITERATIONS)
-        states, room = torch.empty(n, ITERATIONS + 1, height, width), torch.empty(3, height, width)
+        states = torch.empty(n, ITERATIONS + 1, height, width)
+        buffer = torch.empty(3, height, width)
         numbers = [ctypes.c_float(v) for v in (LAMBDA1, LAMBDA2 * (1 - C), EPSILON)]
         c_library().forward(
             *ctx.sizes, _pointer(ctx.taps), *numbers,
-            *(_pointer(t) for t in (u, states, room)),
+            *(_pointer(t) for t in (u, states, buffer)),
         )  # fmt: skip
         ctx.save_for_backward(states)
         return states[:, -1:].clone()
@@ -123,13 +124,13 @@ class CLoop(torch.autograd.Function):
     def backward(ctx, gradient):
         (states,) = ctx.saved_tensors
         gradient = gradient.contiguous()
-        to_u, room = torch.empty_like(gradient), torch.empty(4, *states.shape[-2:])
-        to_sigma = c_library().backward(
+        u_gradient, buffer = torch.empty_like(gradient), torch.empty(4, *states.shape[-2:])
+        sigma_gradient = c_library().backward(
             *ctx.sizes, _pointer(ctx.taps), _pointer(ctx.slope),
             ctypes.c_float(LAMBDA1), ctypes.c_float(EPSILON),
-            *(_pointer(t) for t in (states, gradient, to_u, room)),
+            *(_pointer(t) for t in (states, gradient, u_gradient, buffer)),
         )  # fmt: skip
-        return to_u, torch.tensor(to_sigma), None
+        return u_gradient, torch.tensor(sigma_gradient), None
 
 
 def c_loop(u, sigma, radius):
@@ -146,14 +147,14 @@ FUNCTIONS = {
 
 
 def contenders(sigma):
-    """(name, reach in sigmas) -> function of u and sigma."""
-    found = {(name, None): partial(FUNCTIONS[name], radius=None) for name in OURS}
+    """{(name, reach): function of u and sigma}; the layer without and with a radius."""
+    functions = {(name, None): partial(FUNCTIONS[name], radius=None) for name in OURS}
     for reach in REACHES:
-        for name in (*RIVALS, *OURS):  # the layer cut alike, beside the loop in C
+        for name in (*RIVALS, *OURS):
             if name == "C loop" and c_library() is None:
                 continue
-            found[name, reach] = partial(FUNCTIONS[name], radius=math.ceil(reach * sigma))
-    return found
+            functions[name, reach] = partial(FUNCTIONS[name], radius=math.ceil(reach * sigma))
+    return functions
 
 
 def forward(function, u, sigma):
@@ -173,7 +174,7 @@ def forward_backward(function, u, sigma, weight):
 
 
 def saved_megabytes(function, u, sigma):
-    """What the backward pass needs kept, each storage counted once, u itself left out."""
+    """What autograd keeps for the backward pass, each storage counted once, without u itself."""
     u, sigma = u.clone().requires_grad_(), sigma.clone().requires_grad_()
     sizes = {}
 
@@ -189,7 +190,7 @@ def saved_megabytes(function, u, sigma):
 
 
 def measure(sigma, repeats):
-    """One row a contender: medians in ms, memory, and how far x is from the layer's."""
+    """One row per contender: medians in ms, memory, and the difference of x from the layer's."""
     generator = torch.Generator().manual_seed(SEED)
     u = 2 * torch.randn(BATCH, 1, SIZE, SIZE, generator=generator)
     weight = torch.randn(u.shape, generator=generator)
@@ -199,22 +200,22 @@ def measure(sigma, repeats):
     for repeat in range(-1, repeats):  # the first round only warms up
         order = order[1:] + order[:1]
         for key in order:
-            once = {
+            durations = {
                 "forward": forward(functions[key], u, sigma),
                 "forward_backward": forward_backward(functions[key], u, sigma, weight),
             }
             if repeat >= 0:
-                for what, found in once.items():
-                    times[key][what].append(1000 * found)
-    whole = layer(u, sigma, None, "unrolled")
+                for passes, duration in durations.items():
+                    times[key][passes].append(1000 * duration)
+    untruncated = layer(u, sigma, None, "unrolled")
     rows = []
     for (name, reach), function in functions.items():
         row = {"sigma": sigma.item(), "contender": name, "reach": reach}
         row["radius"] = function.keywords["radius"]
-        for what, values in times[name, reach].items():
-            row[f"{what}_ms"] = round(statistics.median(values), 3)
+        for passes, values in times[name, reach].items():
+            row[f"{passes}_ms"] = round(statistics.median(values), 3)
         row["saved_megabytes"] = round(saved_megabytes(function, u, sigma), 3)
-        row["difference"] = (function(u, sigma) - whole).abs().max().item()
+        row["difference"] = (function(u, sigma) - untruncated).abs().max().item()
         rows.append(row)
     return rows
 
@@ -236,17 +237,17 @@ def ratios(rows):
         if rival["contender"] in RIVALS
         for ours in rows
         if ours["contender"] in OURS
-        # The loop in C beside the layer cut alike, the others beside the layer as it is.
+        # The loop in C is compared with the layer of the same radius, the others without radius.
         and ours["reach"] == (rival["reach"] if rival["contender"] == "C loop" else None)
     ]
 
 
 def denormal(repeats):
-    """Time of the layer as shipped over its time with denormal numbers flushed to 0."""
+    """The time of the layer divided by its time with denormal numbers flushed to 0."""
     generator = torch.Generator().manual_seed(SEED)
     u = 2 * torch.randn(BATCH, 1, SIZE, SIZE, generator=generator)
     weight = torch.randn(u.shape, generator=generator)
-    lines = []
+    rows = []
     for sigma in DENORMAL_SIGMAS:
         for name in OURS:
             function = partial(FUNCTIONS[name], radius=None)
@@ -254,35 +255,36 @@ def denormal(repeats):
             for _ in range(repeats):
                 for flushed in times:
                     torch.set_flush_denormal(flushed)
-                    once = forward_backward(function, u, torch.tensor(sigma), weight)
-                    times[flushed].append(once)
+                    duration = forward_backward(function, u, torch.tensor(sigma), weight)
+                    times[flushed].append(duration)
             torch.set_flush_denormal(False)
             ratio = statistics.median(times[False]) / statistics.median(times[True])
-            lines.append({"sigma": sigma, "contender": name, "ratio": round(ratio, 2)})
-    return lines
+            rows.append({"sigma": sigma, "contender": name, "ratio": round(ratio, 2)})
+    return rows
 
 
 def size(repeats):
-    """Time of a pixel of one LARGE image over that of BATCH images of SIZE."""
+    """The time per pixel of one large image divided by that of a batch of the usual size."""
     generator = torch.Generator().manual_seed(SEED)
     fields = {
         side: 2 * torch.randn(count, 1, side, side, generator=generator)
-        for side, count in ((SIZE, BATCH), (LARGE, 1))
+        for side, count in ((SIZE, BATCH), (LARGE_SIZE, 1))
     }
-    lines = []
+    rows = []
     for sigma in SIGMAS:
-        # As for a number sigma: the radius beyond which taps are 0.
+        # The radius beyond which all taps are 0, which the layer uses if sigma is a number.
         radius = math.ceil(sigma * math.sqrt(-math.log(torch.finfo(torch.float32).tiny)))
         for name in OURS:
             times = {side: [] for side in fields}
             for _ in range(repeats):
                 for side, u in fields.items():
                     function = partial(FUNCTIONS[name], radius=radius)
-                    once = forward_backward(function, u, torch.tensor(sigma), torch.ones_like(u))
-                    times[side].append(once / u.numel())
-            ratio = statistics.median(times[LARGE]) / statistics.median(times[SIZE])
-            lines.append({"sigma": sigma, "contender": name, "ratio": round(ratio, 2)})
-    return lines
+                    weight = torch.ones_like(u)
+                    duration = forward_backward(function, u, torch.tensor(sigma), weight)
+                    times[side].append(duration / u.numel())
+            ratio = statistics.median(times[LARGE_SIZE]) / statistics.median(times[SIZE])
+            rows.append({"sigma": sigma, "contender": name, "ratio": round(ratio, 2)})
+    return rows
 
 
 def main(arguments=None):
@@ -312,10 +314,10 @@ def main(arguments=None):
                 f"forward {row['forward']:.1f}  and backward {row['forward_backward']:.1f}",
                 flush=True,
             )
-    extra = {"denormal": denormal(options.repeats), "size": size(options.repeats)}
-    for name, lines in extra.items():
-        for line in lines:
-            print(name, line)
+    more_tables = {"denormal": denormal(options.repeats), "size": size(options.repeats)}
+    for name, table in more_tables.items():
+        for row in table:
+            print(name, row)
     command = f"--threads {options.threads} --repeats {options.repeats}"
     result = {
         "what": "Milliseconds of the STD layer and of two rivals: medians of interleaved rounds.",
@@ -340,7 +342,7 @@ def main(arguments=None):
         "provenance": provenance(f"python benchmarks/std_layer.py {command}", ("kornia",)),
         "rows": rows,
         "ratios": comparison,
-        **extra,
+        **more_tables,
     }
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

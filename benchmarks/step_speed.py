@@ -1,9 +1,8 @@
-"""What a training step of the slim networks costs on one core, with and without what speeds it up.
+"""The CPU time of a training step of the slim networks on one core, in three variants.
 
-A step of ten 64 x 64 crops (forward, the paper's Eq. (7), backward, Adam), in CPU time, each round
-taking all variants in turn: images in PyTorch's usual layout with PyTorch's own dilated depthwise
-convolution; the same in channels_last; and channels_last with `blocks.DepthwiseConv`, which is how
-the experiments train.
+A step has ten 64 x 64 crops: forward, the paper's Eq. (7), backward, Adam. Each round takes all
+variants in turn: PyTorch's usual memory layout with its own dilated depthwise convolution; the
+same in channels_last; and channels_last with `blocks.DepthwiseConv`, as in the experiments.
 
     OMP_NUM_THREADS=1 python benchmarks/step_speed.py --out book/results/step_speed.json
 """
@@ -24,7 +23,7 @@ from nodule_lesson.networks.blocks import DepthwiseConv
 from nodule_lesson.provenance import provenance, seconds
 from nodule_lesson.training.losses import multitask_loss
 
-BATCH, SIDE, WARM = 10, 64, 2
+BATCH, SIDE, WARMUP_ROUNDS = 10, 64, 2
 NETWORKS = ("unet", "resunet", "backbone", "proposed")
 VARIANTS = {
     "plain": (torch.contiguous_format, False),
@@ -34,7 +33,7 @@ VARIANTS = {
 
 
 def trainer(name, layout, ours):
-    """A function that makes one step of a network in this variant."""
+    """A function that makes one step. ours: whether with `blocks.DepthwiseConv`."""
     torch.manual_seed(0)
     row, profile = ROWS[name], PROFILES["night"]
     model = build_model(row.model, profile.width, **model_options(row, profile))
@@ -55,13 +54,13 @@ def trainer(name, layout, ours):
 
 
 def measure(name, rounds):
-    steps = {variant: trainer(name, *how) for variant, how in VARIANTS.items()}
+    steps = {variant: trainer(name, *settings) for variant, settings in VARIANTS.items()}
     times = {variant: [] for variant in steps}
-    for number in range(rounds + WARM):
+    for number in range(rounds + WARMUP_ROUNDS):
         for variant, step in steps.items():
             start = seconds()
             step()
-            if number >= WARM:
+            if number >= WARMUP_ROUNDS:
                 times[variant].append(seconds() - start)
     medians = {variant: statistics.median(values) for variant, values in times.items()}
     return {

@@ -1,15 +1,15 @@
-"""How many images per second does a training take? `fit` beside a plain loop, in one run.
+"""Images per second in training: `fit` compared with a plain loop.
 
 The plain loop is the usual one: a DataLoader that flips and stacks slices on the CPU, a copy to
 the device, 32 bits, a forward and a backward pass, Adam, and the loss read at every step. `fit`
-draws and flips its batches on the device, with a fused Adam and a look at the losses every ten
-steps on CUDA; there it is also measured in 16 bits, and compiled. Each round takes every contender
-once, one after the other, on the same network: what else the machine does falls on all alike.
+draws and flips its batches on the device, and on CUDA uses a fused Adam and reads the losses every
+ten steps; there it is also measured in 16 bits, and compiled. Each round takes every contender
+once with the same network, so that other work on the machine affects all of them equally.
 
     python benchmarks/training_speed.py --out book/results/training_speed.json
 
-On a CPU this says how much the loop itself costs. The aim of five times the plain loop is one for
-a GPU, and was not measured: no GPU was at hand. There: --network "width 64" --side 128.
+On a CPU this measures the cost of the loop itself. The aim of five times the plain loop is for a
+GPU, and was not measured, since no GPU was available. On one: --network "width 64" --side 128.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from nodule_lesson.provenance import provenance, seconds
 from nodule_lesson.training.fitting import READ_EVERY, Batches, best_device, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
-BATCH, SLICES, WARM = 10, 500, READ_EVERY  # the first steps of a loop allocate: not timed
+BATCH, SLICES = 10, 500
+WARMUP_STEPS = READ_EVERY  # the first steps of a loop allocate memory and are not timed
 PLAIN = "a plain loop"
 NETWORKS = {"slim": SLIM, "width 64": {}}
 
@@ -36,21 +37,21 @@ class Slices(Dataset):
     """One slice at a time, flipped at random, as a Dataset usually is."""
 
     def __init__(self, images, masks, has_nodule):
-        self.data, self.coins = (images, masks, has_nodule), np.random.default_rng(0)
+        self.data, self.random = (images, masks, has_nodule), np.random.default_rng(0)
 
     def __len__(self):
         return len(self.data[0])
 
     def __getitem__(self, row):
-        image, mask, has_nodule = (part[row] for part in self.data)
+        image, mask, has_nodule = (tensor[row] for tensor in self.data)
         for axis in (-1, -2):
-            if self.coins.random() < 0.5:
+            if self.random.random() < 0.5:
                 image, mask = image.flip(axis), mask.flip(axis)
         return image, mask, has_nodule
 
 
 def slices(side):
-    """Discs in noise: what is drawn does not matter here."""
+    """Discs in noise, since the content does not matter here."""
     random = torch.Generator().manual_seed(0)
     axis = torch.arange(side) - side / 2
     disc = (axis[:, None] ** 2 + axis**2 < (side / 10) ** 2).float()
@@ -60,8 +61,8 @@ def slices(side):
 
 
 def plain(model, data, steps, device, clock):
-    """The usual loop; the clock after every step."""
-    workers = 4 if device.type == "cuda" else 0  # one CPU has nobody to give the loading to
+    """Train in the usual loop; returns {step: clock after it}."""
+    workers = 4 if device.type == "cuda" else 0  # with one thread, workers would only compete
     loader = DataLoader(
         Slices(*data),
         batch_size=BATCH,
@@ -76,7 +77,7 @@ def plain(model, data, steps, device, clock):
     losses, times = [], {}
     while len(losses) < steps:
         for batch in loader:
-            images, masks, has_nodule = (part.to(device) for part in batch)
+            images, masks, has_nodule = (tensor.to(device) for tensor in batch)
             loss = multitask_loss(model(images), masks, has_nodule)
             optimiser.zero_grad()
             loss.backward()
@@ -89,11 +90,11 @@ def plain(model, data, steps, device, clock):
 
 
 def ours(model, data, steps, device, clock, **options):
-    """The package's loop; the clock after every step."""
+    """Train with the package's `fit`; returns {step: clock after it}."""
     times = {}
     fit(
         model,
-        Batches(*(part.to(device) for part in data), size=BATCH),
+        Batches(*(tensor.to(device) for tensor in data), size=BATCH),
         multitask_loss,
         steps=steps,
         watch=lambda step, loss: times.__setitem__(step, clock()),
@@ -104,13 +105,13 @@ def ours(model, data, steps, device, clock, **options):
 
 
 def contenders(device):
-    """Name -> loop and its options, as far as the device has them."""
-    found = {PLAIN: (plain, {}), "fit, 32 bits": (ours, {})}
+    """{name: (loop, its options)} for this device."""
+    loops = {PLAIN: (plain, {}), "fit, 32 bits": (ours, {})}
     if device.type == "cuda":
         precision = best_precision(device)
-        found[f"fit, {precision}"] = (ours, {"precision": precision})
-        found[f"fit, {precision}, compiled"] = (ours, {"precision": precision, "compiled": True})
-    return found
+        loops[f"fit, {precision}"] = (ours, {"precision": precision})
+        loops[f"fit, {precision}, compiled"] = (ours, {"precision": precision, "compiled": True})
+    return loops
 
 
 def main(arguments=None):
@@ -130,21 +131,21 @@ def main(arguments=None):
         clock = seconds
     torch.manual_seed(0)
     model = DetectionGuidedNet(**NETWORKS[options.network]).to(device)
-    data, steps = slices(options.side), WARM + options.steps
-    found = {name: [] for name in contenders(device)}
+    data, steps = slices(options.side), WARMUP_STEPS + options.steps
+    speeds = {name: [] for name in contenders(device)}
     for _ in range(options.rounds):
-        for name, (loop, given) in contenders(device).items():
-            times = loop(model, data, steps, device, clock, **given)
-            found[name].append(BATCH * options.steps / (times[steps] - times[WARM]))
-    usual = statistics.median(found[PLAIN])
+        for name, (loop, loop_options) in contenders(device).items():
+            times = loop(model, data, steps, device, clock, **loop_options)
+            speeds[name].append(BATCH * options.steps / (times[steps] - times[WARMUP_STEPS]))
+    medians = {name: statistics.median(by_round) for name, by_round in speeds.items()}
     rows = [
         {
             "contender": name,
-            "images_a_second": round(statistics.median(speeds), 2),
-            "times_plain": round(statistics.median(speeds) / usual, 3),
-            "rounds": [round(speed, 2) for speed in speeds],
+            "images_a_second": round(medians[name], 2),
+            "times_plain": round(medians[name] / medians[PLAIN], 3),
+            "rounds": [round(speed, 2) for speed in by_round],
         }
-        for name, speeds in found.items()
+        for name, by_round in speeds.items()
     ]
     for row in rows:
         print(
@@ -154,9 +155,9 @@ def main(arguments=None):
     command = f"--steps {options.steps} --rounds {options.rounds}"
     if (options.network, options.side) != ("slim", 64):
         command += f' --network "{options.network}" --side {options.side}'
-    source = provenance(f"python benchmarks/training_speed.py {command}")
+    made_by = provenance(f"python benchmarks/training_speed.py {command}")
     cuda = device.type == "cuda"
-    source["clock"] = source["clock"] if device.type == "cpu" else "wall time"
+    made_by["clock"] = made_by["clock"] if device.type == "cpu" else "wall time"
     result = {
         "what": "Images a second of a training: fit beside a plain loop, by rounds.",
         "setting": {
@@ -169,7 +170,7 @@ def main(arguments=None):
             "seed": 0,
         },
         "rows": rows,
-        "provenance": source,
+        "provenance": made_by,
     }
     if options.out is not None:
         write_json(options.out, result)

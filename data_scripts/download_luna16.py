@@ -2,9 +2,9 @@
 
     python data_scripts/download_luna16.py --subsets 0,1
 
-fetches subsets 0 and 1 (about 7 GB and 89 scans each) and annotations.csv to luna16/, says before
-it starts how much that is, resumes after a cut or Ctrl+C, checks every md5 and unpacks. Run the
-same command again to go on. Then data_scripts/extract_patches.py makes a PatchSet of it.
+fetches subsets 0 and 1 (about 7 GB and 89 scans each) and annotations.csv to luna16/, checks every
+md5 and unpacks. Before it starts it prints how much it will fetch; the same command continues
+after an interruption. Then data_scripts/extract_patches.py makes a PatchSet of it.
 """
 
 import argparse
@@ -13,12 +13,12 @@ import sys
 
 from nodule_lesson.data.sources import fetch, luna16
 
-# Another address for tests and mirrors.
+# The variable gives tests and mirrors another address.
 ZENODO = os.environ.get("NODULE_LESSON_ZENODO", luna16.ZENODO)
 
 
 def subset_list(text):
-    """[0, 1] of "0,1"."""
+    """[0, 1] for "0,1"."""
     try:
         return [int(word) for word in text.split(",")]
     except ValueError:
@@ -31,16 +31,18 @@ def main(arguments=None):
     )
     parser.add_argument("--subsets", type=subset_list, default=[0], help="of 0 to 9; default: 0")
     parser.add_argument("--out", default="luna16", help="folder; default: luna16")
-    parser.add_argument("--list", action="store_true", help="list what Zenodo has, fetch nothing")
-    parser.add_argument("--keep-zips", action="store_true", help="keep the zips once unpacked")
-    chosen = parser.parse_args(arguments)
-    if chosen.list:
+    parser.add_argument("--list", action="store_true", help="list Zenodo's files, fetch nothing")
+    parser.add_argument("--keep-zips", action="store_true", help="keep the zips when unpacked")
+    options = parser.parse_args(arguments)
+    if options.list:
         for record in luna16.RECORDS:
             print(f"Zenodo record {record}, {luna16.LICENCE}")
             for name, file in luna16.files_of_record(record, zenodo=ZENODO).items():
                 print(f"  {name:24} {fetch.readable(file['size']):>8}  md5 {file['md5']}")
         return 0
-    failed = luna16.download(chosen.subsets, chosen.out, keep_zips=chosen.keep_zips, zenodo=ZENODO)
+    failed = luna16.download(
+        options.subsets, options.out, keep_zips=options.keep_zips, zenodo=ZENODO
+    )
     if failed:
         raise OSError(f"not complete: {', '.join(failed)}; the same command goes on from there.")
     return 0

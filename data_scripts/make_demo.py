@@ -1,7 +1,7 @@
-"""Make the two demo sets that ship with the package (at most 2 MB) from simulated scans.
+"""Make the two demo sets of the package (at most 2 MB) from simulated scans.
 
-Takes about two minutes, downloads nothing. Licence of the result: CC BY 4.0, shapes of LIDC-IDRI
-outlines CC BY 3.0. Needed only when the simulator has changed.
+It takes about two minutes and downloads nothing; it is needed only after a change of the
+simulator. Licence of the result: CC BY 4.0; shapes of LIDC-IDRI outlines: CC BY 3.0.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from nodule_lesson.data.phantom import simulate_patches
 from nodule_lesson.data.phantom.folder import CITATION
 from nodule_lesson.data.sources import fetch
 
-SLICES = {"luna_like": 144, "clinic_like": 72}
-DRAWN = {"luna_like": 1800, "clinic_like": 814}
+SLICES = {"luna_like": 144, "clinic_like": 72}  # in the demo set
+SIMULATED_SLICES = {"luna_like": 1800, "clinic_like": 814}  # from which these are drawn
 
 
 def main():
@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--seed", type=int, default=2024)
     seed = parser.parse_args().seed
     for domain, count in SLICES.items():
-        images, masks, readers, slices = simulate_patches(domain, DRAWN[domain], seed)
+        images, masks, readers, slices = simulate_patches(domain, SIMULATED_SLICES[domain], seed)
         kept = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
         parameters = {"domain": domain, "seed": seed}
         with tempfile.TemporaryDirectory() as scratch:

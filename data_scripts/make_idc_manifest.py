@@ -1,11 +1,11 @@
-"""Write data_scripts/idc_manifest.csv: where the Imaging Data Commons keep LUNA16's patients.
+"""Write data_scripts/idc_manifest.csv, the series of LUNA16's patients in the Data Commons.
 
     pip download --no-deps idc-index-data            # 79 MB, the Commons' index, CC BY
     python data_scripts/make_idc_manifest.py --index idc_index_data-*.whl --luna16 FOLDER
 
-FOLDER holds LUNA16's annotations.csv and seriesuids.csv. The patients with the most nodules a byte
-come first, so that the first N rows are a good N to begin with. Needs pyarrow, fetches nothing.
-The manifest is a small text file that is committed: run this again only for a longer one.
+FOLDER holds LUNA16's annotations.csv and seriesuids.csv. The patients with the most nodules per
+byte come first, so that the first N rows are a good selection of N. It needs pyarrow and fetches
+nothing. The manifest is committed: run this again only for a longer one.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from nodule_lesson.data.sources import fetch, idc
 from nodule_lesson.files import write_whole
 
 PARQUET = "idc_index_data/idc_index.parquet"
-WANTED = {
+COLUMNS = {  # of the index: of the manifest
     "PatientID": "patient",
     "SeriesInstanceUID": "series",
     "crdc_series_uuid": "uuid",
     "instanceCount": "files",
-    "series_size_MB": "megabytes",  # of 1,000,000 bytes, to the last one
+    "series_size_MB": "megabytes",  # of 1,000,000 bytes, exact
     "aws_bucket": "bucket",
     "license_short_name": "licence",
 }
@@ -38,14 +38,14 @@ def read_index(path):
     with zipfile.ZipFile(path) as wheel:
         table = parquet.read_table(
             io.BytesIO(wheel.read(PARQUET)),
-            columns=list(WANTED),
+            columns=list(COLUMNS),
             filters=[("collection_id", "=", "lidc_idri"), ("Modality", "=", "CT")],
         )
-    return table.rename_columns(list(WANTED.values())).to_pylist()
+    return table.rename_columns(list(COLUMNS.values())).to_pylist()
 
 
 def choose(index, annotations, series, patients):
-    """The rows of the manifest: one series a patient, most nodules a byte first."""
+    """The rows of the manifest: one series per patient, those with most nodules per byte first."""
     nodules = Counter(row["seriesuid"] for row in annotations)
     rows = []
     for row in index:
@@ -68,20 +68,20 @@ def main():
     parser.add_argument("--luna16", required=True, type=Path, help="folder of LUNA16's lists")
     parser.add_argument("--patients", type=int, default=100, help="default: 100")
     parser.add_argument("--out", default=Path(__file__).with_name("idc_manifest.csv"), type=Path)
-    chosen = parser.parse_args()
-    series = set((chosen.luna16 / "seriesuids.csv").read_text(encoding="utf-8").split())
-    with open(chosen.luna16 / "annotations.csv", newline="", encoding="utf-8") as file:
+    options = parser.parse_args()
+    series = set((options.luna16 / "seriesuids.csv").read_text(encoding="utf-8").split())
+    with open(options.luna16 / "annotations.csv", newline="", encoding="utf-8") as file:
         annotations = list(csv.DictReader(file))
-    rows = choose(read_index(chosen.index), annotations, series, chosen.patients)
+    rows = choose(read_index(options.index), annotations, series, options.patients)
     text = io.StringIO()
     writer = csv.DictWriter(text, idc.COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(chosen.out, text.getvalue().encode())
+    write_whole(options.out, text.getvalue().encode())
     for count in (10, 20, len(rows)):
         size = fetch.readable(sum(row["bytes"] for row in rows[:count]))
-        found = sum(row["nodules"] for row in rows[:count])
-        print(f"{min(count, len(rows))} patients: {found} nodules, {size}")
+        nodules = sum(row["nodules"] for row in rows[:count])
+        print(f"{min(count, len(rows))} patients: {nodules} nodules, {size}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Make simulated CT scans with lung nodules, in LUNA16's own layout.
 
-A scan takes 1 to 5 seconds and 3 to 8 MB on disk (clinic_like: 15 MB). Nothing is downloaded. What
-is complete is kept, so an interrupted run goes on where it stopped. Licence of the result:
+A scan takes 1 to 5 seconds and 3 to 8 MB on disk (clinic_like: 15 MB). Nothing is downloaded.
+Complete scans are kept, so that an interrupted run can be continued. Licence of the result:
 CC BY 4.0; half of the nodules have shapes of LIDC-IDRI outlines (CC BY 3.0).
 """
 
@@ -27,7 +27,7 @@ def main():
     scans = options.scans or DOMAINS[options.domain]["patients"] or 20
     try:
         rows = write_scans(options.out, options.domain, scans, options.seed, options.workers)
-    except RuntimeError as error:  # of SimpleITK on a full disk, of a pool that lost a process
+    except RuntimeError as error:  # SimpleITK on a full disk, a pool that lost a process
         raise OSError(f"{options.out}: {str(error).strip().splitlines()[-1]}") from error
     print(f"{scans} scans with {len(rows)} nodules: {options.out}")
 

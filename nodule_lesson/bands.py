@@ -1,7 +1,7 @@
-"""Products with a narrow Toeplitz matrix, block by block: what a Gaussian is on a large image.
+"""Products with a narrow Toeplitz matrix, block by block: a Gaussian on a large image.
 
 A symmetric Toeplitz matrix T whose band reaches `radius` numbers to either side needs 2 radius + 1
-products for a number, and a dense product takes as many as there are rows. Each block of BLOCK
+multiplications per number; a dense product needs as many as the matrix has rows. Each block of BLOCK
 numbers of the result depends on a window of BLOCK + 2 radius numbers of the field, by the same
 matrix in all blocks: the BLOCK columns in the middle of T for a field as long as a window.
 """
@@ -13,7 +13,7 @@ BLOCK = 64
 
 
 def is_narrow(size, radius):
-    """Whether blocks are worth their trouble for a matrix of `size` rows."""
+    """Whether products by blocks are faster for a matrix of `size` rows."""
     return 1 <= radius <= BLOCK and size >= 4 * BLOCK
 
 

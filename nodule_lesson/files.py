@@ -1,4 +1,4 @@
-"""What results, weights and checkpoints share: files that are whole, configurations compared."""
+"""Files of results, weights and checkpoints: complete or not written; configurations compared."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from uuid import uuid4
 
 @contextmanager
 def whole_file(path, partial=None):
-    """A binary file to write that becomes `path` when the block ends, and nothing if it fails.
+    """A binary file to write, which is renamed to `path` at the end of the block.
 
-    Until then it lies beside `path` under a name that nobody else has: two that write the same
-    path at once, threads or machines of a cluster, do not mix. partial: a name of one's own
-    instead, for large files under a lock, where the next call is to overwrite what a killed one
-    has left.
+    If the block fails it is removed. Until then it lies beside `path` under a unique name, so that
+    threads, processes or machines can write the same path at the same time. partial: a fixed path
+    instead, for large files under a lock, so that the next call overwrites the rest of a killed
+    one.
     """
     path = Path(path)
     partial = partial or path.with_name(f"{path.name}.{uuid4().hex}.part")
@@ -27,41 +27,43 @@ def whole_file(path, partial=None):
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)  # a full disk needs the room
+        partial.unlink(missing_ok=True)  # above all on a full disk
         raise
 
 
 def write_whole(path, data):
-    """Write the bytes `data` to `path`, all or nothing; its folder is made where it is missing."""
+    """Write the bytes `data` to `path`, completely or not at all; make its folder if needed."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(data)
 
 
 def write_json(path, result):
-    """Write what JSON can hold, all or nothing, with each list of numbers on one line."""
+    """Write a JSON file, completely or not at all, with each list of numbers on one line."""
     text = json.dumps(result, indent=1)
     text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
     write_whole(path, f"{text}\n".encode())
 
 
 def make_folder(path):
-    """Make a folder where it is missing. Raises OSError where it then takes no file."""
+    """Make a folder if it is missing. Raises OSError if no file can be written to it."""
     Path(path).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         pass
 
 
 def plain_number(value):
-    """For json.dumps(default=...): a number of NumPy's or torch's as Python's. Raises TypeError
-    for anything else."""
+    """A number of NumPy or torch as a Python number, for json.dumps(default=plain_number).
+
+    Raises TypeError for anything else.
+    """
     if getattr(value, "ndim", None) == 0:
         return value.item()
     raise TypeError(f"JSON holds numbers, text, lists and dictionaries, found {value!r}.")
 
 
 def difference(found, wanted, name=""):
-    """Where two configurations differ, in words; "" where they do not."""
+    """The differences of two configurations as text, "" if they are equal."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         keys = sorted({*found, *wanted})
         parts = (difference(found.get(k), wanted.get(k), f"{name}.{k}".strip(".")) for k in keys)

@@ -1,13 +1,13 @@
-"""What the prose takes from the code: numbers, {glue:text} in the text, and tables."""
+"""Numbers, texts and tables for the prose of a chapter, which refers to them by {glue:text}."""
 
 from IPython.display import Markdown, display
 
 
 def glue(name, value, spec=""):
-    """Put `format(value, spec)` into the prose under `name`, and show nothing here.
+    """Make `format(value, spec)` available to the prose as `name`; the cell shows nothing.
 
-    It speaks the protocol of MyST-NB, so that the pages need this function and no more, and a
-    notebook on Colab does not need MyST-NB.
+    The output follows the protocol of MyST-NB's own `glue`, so that a notebook on Colab does not
+    need MyST-NB.
     """
     prefix = "application/papermill.record/"
     display(
@@ -18,23 +18,23 @@ def glue(name, value, spec=""):
 
 
 def glue_all(texts):
-    """Put each text of the dict `texts` into the prose under its name, and show nothing here."""
+    """`glue` each text of a dictionary under its name."""
     for name, text in texts.items():
         glue(name, text)
 
 
 def signed(value, spec="+.3f"):
-    """A number with its sign, and a minus that is as wide as the plus."""
+    """A number with its sign; the minus is as wide as the plus."""
     return format(value, spec).replace("-", "\N{MINUS SIGN}")
 
 
-def told(difference):
-    """A `statistics.Difference` with its interval, as text."""
+def format_difference(difference):
+    """A `statistics.Difference` with its interval as text: mean (low to high)."""
     mean, low, high = (signed(v) for v in (difference.mean, difference.low, difference.high))
     return f"{mean} ({low} to {high})"
 
 
 def table(head, rows):
-    """Show rows of texts as a Markdown table: first column to the left, others to the right."""
+    """Show rows of texts as a Markdown table, the first column left-aligned, the others right."""
     lines = [head, ["--", *["--:"] * (len(head) - 1)], *rows]
     display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines)))

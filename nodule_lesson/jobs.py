@@ -1,10 +1,10 @@
-"""Many jobs of one kind, done by processes of this machine or by a Dask cluster.
+"""Many jobs of one kind in the processes of this machine or on a Dask cluster.
 
     for job, result in unordered(function, jobs, workers=2):
         ...
 
-Pairs come as the jobs end. A job whose process was killed has KILLED for its result, and the
-others go on.
+The pairs come in the order in which the jobs end. The result of a job whose process was killed is
+KILLED; the other jobs continue.
 """
 
 import os
@@ -16,7 +16,7 @@ KILLED = "its process was killed, perhaps for want of memory: fewer workers need
 
 
 def cores():
-    """How many cores this process may use: a cluster or a container may allow fewer than all."""
+    """The number of cores that this process may use; a container may allow fewer than all."""
     if hasattr(os, "process_cpu_count"):  # from Python 3.13 on
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # not on a Mac, nor on Windows
@@ -27,9 +27,10 @@ def cores():
 def unordered(function, jobs, *, workers=1, scheduler=None, setup=None):
     """Yield (job, function(job)) for all jobs, in the order in which they end.
 
-    workers: processes here; with 1 all happens in this one. setup: a function that each of them
-    calls first. scheduler: the address of a Dask scheduler, instead. What `function` raises ends
-    the iteration. Raises ValueError where Dask is not installed, OSError where nobody answers.
+    workers: processes on this machine; with 1 everything runs in the present process. setup: a
+    function that each new process calls first. scheduler: the address of a Dask scheduler, to use
+    its workers instead. An error of `function` ends the iteration. Raises ValueError if Dask is
+    not installed, OSError if there is no scheduler at that address.
     """
     if scheduler:
         yield from _on_cluster(function, jobs, scheduler)
@@ -40,7 +41,7 @@ def unordered(function, jobs, *, workers=1, scheduler=None, setup=None):
 
 
 def check_scheduler(address):
-    """Raise what `unordered` would raise for this address, before there are any jobs."""
+    """Raise the errors of `unordered` for this address, before there are any jobs."""
     with _client(address):
         pass
 
@@ -50,7 +51,7 @@ def _in_processes(function, jobs, workers, setup):
         # Spawned, not forked: the threads of torch and SimpleITK do not survive a fork.
         return ProcessPoolExecutor(1, get_context("spawn"), initializer=setup)
 
-    # A pool for each process: one that is killed breaks its pool, and so names its job.
+    # Each process has its own pool: a killed one breaks its pool, which identifies its job.
     pools = [new_pool() for _ in range(min(workers, len(jobs)))]
 
     def submit(number, job):
@@ -73,7 +74,7 @@ def _in_processes(function, jobs, workers, setup):
                 free.append(number)
                 killed = isinstance(future.exception(), BrokenProcessPool)
                 yield job, KILLED if killed else future.result()
-    finally:  # after Ctrl+C, nothing new is begun
+    finally:  # after Ctrl+C no new job is started
         for pool in pools:
             pool.shutdown(cancel_futures=True)
 
@@ -94,7 +95,7 @@ def _on_cluster(function, jobs, address):
     with _client(address) as client:
         from dask import distributed
 
-        # What a lost worker had in hand goes to another one, and so on, but not for ever.
+        # Dask gives the job of a lost worker to another worker, a limited number of times.
         futures = {client.submit(function, job, pure=False): job for job in jobs}
         for future in distributed.as_completed(futures):
             killed = isinstance(future.exception(), distributed.KilledWorker)

@@ -1,4 +1,4 @@
-"""The one style of the book's figures, and the figures that several chapters share."""
+"""The style of the book's figures, and a figure that several chapters share."""
 
 import matplotlib.pyplot as plt
 
@@ -7,7 +7,7 @@ INK, MUTED, CONTOUR = "#1c2430", "#55606e", "#d6330f"
 
 
 def use_style():
-    """Set matplotlib to the book's style: call it once, at the head of a chapter."""
+    """Set matplotlib to the book's style; a chapter calls it once, at its beginning."""
     plt.rcParams.update(
         {
             "figure.figsize": (7.4, 3.2),
@@ -36,7 +36,7 @@ def use_style():
     )
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:  # plain Python: there is no notebook to set up
+    except ImportError:  # plain Python without a notebook
         return
     set_matplotlib_formats("retina")
 

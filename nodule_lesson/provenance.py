@@ -1,6 +1,6 @@
-"""Where a committed number comes from: code, versions, kind of machine, clock.
+"""The provenance of a committed number: code, versions, kind of machine, clock.
 
-No machine's name and no path.
+It contains no name of a machine and no path.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from nodule_lesson.training.fitting import best_device
 
 
 def provenance(command, packages=()):
-    """A dictionary for the JSON that a script writes; no machine's name and no path in it."""
+    """A dictionary for the JSON file that a script writes. packages: more versions to name."""
     return {
         "command": command,
         "python": platform.python_version(),
@@ -34,9 +34,9 @@ def provenance(command, packages=()):
 
 
 def seconds():
-    """CPU time where one thread computes: what else the machine does stays out of it.
+    """CPU time if torch has one thread, which other work on the machine hardly changes.
 
-    Several threads can only be timed by the clock on the wall.
+    With several threads it is wall time, since CPU time would add theirs.
     """
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
@@ -55,33 +55,33 @@ def _version(name):
 
 
 def made_by():
-    """Code and device; no machine's name and no path."""
-    place = best_device().type
-    name = torch.cuda.get_device_name() if place == "cuda" else None
+    """The code and the kind of device that compute a result."""
+    device = best_device().type
+    name = torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "commit": commit(),
         "code_sha256": code_sha256(),
-        "device": name or f"{platform.machine()} {place.upper()}",
+        "device": name or f"{platform.machine()} {device.upper()}",
     }
 
 
 @cache
 def commit():
-    """The commit of the sources, with "+" where they have changed since; None without git."""
-    here = Path(nodule_lesson.__file__).parent
-    ask = ["git", "-C", str(here)]
+    """The commit of the sources, with "+" if they have changed since; None without git."""
+    package = Path(nodule_lesson.__file__).parent
+    git = ["git", "-C", str(package)]
     try:
-        head = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True)
-        # Installed into another project's folder, the package is not part of its commits.
-        known = subprocess.run(
-            [*ask, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        # If it is installed inside another repository, the package is not part of its commits.
+        tracked = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True
         )
         changed = subprocess.run(
-            [*ask, "status", "--porcelain", "--", str(here)], capture_output=True, text=True
+            [*git, "status", "--porcelain", "--", str(package)], capture_output=True, text=True
         )
     except FileNotFoundError:
         return None
-    if head.returncode or known.returncode:
+    if head.returncode or tracked.returncode:
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
@@ -89,8 +89,8 @@ def commit():
 @cache
 def code_sha256():
     """Checksum of the package's Python files."""
-    here = Path(nodule_lesson.__file__).parent
+    package = Path(nodule_lesson.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(here.rglob("*.py")):
-        digest.update(path.relative_to(here).as_posix().encode() + path.read_bytes())
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Soft threshold dynamics: a sigmoid that knows how long its boundary is.
+"""Soft threshold dynamics: a sigmoid with a penalty on the length of the boundary.
 
 The sigmoid minimises an energy, Eq. (1) of Zhang et al. (arXiv 2410.20154). Adding a boundary
 length, Eq. (2), and a size prior, Eq. (4), gives
@@ -6,25 +6,37 @@ length, Eq. (2), and a size prior, Eq. (4), gives
     E(x) = -<u, x> + epsilon <x, ln x> + epsilon <1 - x, ln(1 - x)>
            + lambda1 <x, K(1 - x)> + lambda2 (1 - c) <1, x>,            0 <= x <= 1,
 
-and a few steps of a fixed-point iteration bring it down, Eq. (5) in its derived form:
+and a few steps of a fixed-point iteration decrease it, Eq. (5) in its derived form:
 
     x_0 = Sig(u),    x_{t+1} = Sig((u - lambda1 K(1 - 2 x_t) - lambda2 (1 - c)) / epsilon).
 
 Sig is the logistic function and K the convolution with a Gaussian of standard deviation sigma
-pixels; outside the image the convolved field is 0. The paper's first version prints x_t in the
-place of u; `printed_iteration` is that map, kept so that the lesson can compare the two.
+pixels; outside the image the convolved field is 0. The paper's first version prints x_t instead of
+u; `printed_iteration` is that map, kept so that the lesson can compare the two.
 """
 
 import contextlib
 import itertools
 import math
-from numbers import Integral, Real
+from numbers import Integral
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from nodule_lesson import bands
+from nodule_lesson.checking import (
+    broadcastable_c,
+    check_field,
+    check_shape,
+    check_unit_interval,
+    checked_c,
+    checked_iterations,
+    checked_number,
+    checked_parameter,
+    checked_parameters,
+    checked_radius,
+)
 
 # --- the Gaussian operator K ------------------------------------------------------------------
 
@@ -41,8 +53,8 @@ def gaussian_matrix(size, sigma, radius=None):
     if not isinstance(size, Integral) or size < 1:
         raise ValueError(f"size must be an integer of at least 1, found {size!r}.")
     like = sigma if torch.is_tensor(sigma) else torch.empty((), dtype=torch.get_default_dtype())
-    sigma = _parameter("sigma", sigma, like, positive=True)
-    return _gaussian_matrix(size, sigma, _check_radius(radius))
+    sigma = checked_parameter("sigma", sigma, like, positive=True)
+    return _gaussian_matrix(size, sigma, checked_radius(radius))
 
 
 def _gaussian_matrix(size, sigma, radius):
@@ -51,8 +63,8 @@ def _gaussian_matrix(size, sigma, radius):
     offset = torch.arange(-radius, radius + 1, dtype=sigma.dtype, device=sigma.device)
     distance = (position[:, None] - position[None, :]).abs()
     exponent = -0.5 * (distance / sigma) ** 2
-    # Far taps would be denormal numbers, with which processors are slow: they are 0, as is their
-    # gradient. At half the range a tap times any x in [0, 1] that matters is a normal number, too.
+    # Far taps would be denormal numbers, which slow processors down: they and their gradients are
+    # set to 0. The limit is half the range of exponents, so that products with x are normal, too.
     outside = (distance > radius) | (exponent < _smallest_exponent(sigma.dtype))
     taps = torch.exp(exponent.masked_fill(outside, -math.inf))
     return taps / torch.exp(-0.5 * (offset / sigma) ** 2).sum()
@@ -73,20 +85,22 @@ def gaussian_blur(field, sigma, radius=None):
         raise TypeError(f"field must be a float32 or float64 tensor, found {found}.")
     if field.ndim < 2 or 0 in field.shape[-2:]:
         raise ValueError(f"field must have the shape (..., H, W), found {tuple(field.shape)}.")
-    checked = _parameter("sigma", sigma, field, positive=True)
-    return _Blur(field, checked, _reach(sigma, field, _check_radius(radius)))(field)
+    checked_sigma = checked_parameter("sigma", sigma, field, positive=True)
+    radius = _effective_radius(sigma, field, checked_radius(radius))
+    return _Blur(field, checked_sigma, radius)(field)
 
 
 class _Blur:
     """`factor` K for fields like this one: T_H f T_W, with both matrices computed once.
 
-    On a large image with a radius, the matrices are narrow bands, and products go block by block.
+    On a large image with a radius the matrices are narrow bands, and the products are computed
+    block by block.
     """
 
     def __init__(self, field, sigma, radius, factor=1):
         self.radius = radius
         height, width = field.shape[-2:]
-        # An exported program is for all sizes: it must not ask what this one is.
+        # An exported program must work for all sizes, so it must not depend on this one.
         exported = torch.compiler.is_compiling()
         self.narrow = [
             not exported and radius is not None and bands.is_narrow(size, radius)
@@ -107,7 +121,8 @@ class _Blur:
     def from_left(self, field):
         if self.narrow[0]:
             return bands.times_from_left(self.rows, field, self.radius)
-        # One matrix a sample, though not in memory: for a lone one matmul transposes the fields.
+        # expand() gives one matrix per sample without a copy. With a single matrix, matmul would
+        # fold the batch into it and transpose the fields.
         return self.rows.expand(*field.shape[:-2], -1, -1) @ field
 
     def from_right(self, field):
@@ -115,22 +130,22 @@ class _Blur:
             return bands.times(field, self.columns, self.radius)
         return field @ self.columns
 
-    def of_one(self, field):
-        """The field 1 blurred, which is smaller near the border: (H, W)."""
+    def of_ones(self, field):
+        """K 1, the blur of a field of ones, which is smaller near the border: (H, W)."""
         height, width = field.shape[-2:]
         column, row = field.new_ones(height, 1), field.new_ones(1, width)
         return self.from_left(column) * self.from_right(row)
 
 
-def _reach(sigma, field, radius):
+def _effective_radius(sigma, field, radius):
     """`radius`; for None the radius beyond which all taps are 0 anyway, if sigma is a number.
 
-    A learned sigma is not asked: that would make a GPU wait at every step.
+    The value of a learned sigma is not read, since that would synchronise a GPU at every step.
     """
     if radius is not None or torch.is_tensor(sigma):
         return radius
-    reach = math.ceil(sigma * math.sqrt(-2 * _smallest_exponent(field.dtype)))
-    return reach if reach < min(field.shape[-2:]) - 1 else None
+    radius = math.ceil(sigma * math.sqrt(-2 * _smallest_exponent(field.dtype)))
+    return radius if radius < min(field.shape[-2:]) - 1 else None
 
 
 # --- the energy ---------------------------------------------------------------------------------
@@ -143,13 +158,13 @@ def std_energy(x, u, *, sigma, lambda1=1.0, lambda2=0.0, c=1.0, epsilon=1.0, rad
     pixels, with 0 ln 0 = 0. c: a number in [0, 1] or one per sample. Returns a 0-d tensor for an
     (H, W) input, else shape (N,). Raises ValueError or TypeError for input of another kind.
     """
-    _check_field("u", u)
-    _check_field("x", x)
-    _check_unit_interval("x", x, u)
-    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
-    radius = _reach(sigma, u, _check_radius(radius))
+    check_field("u", u)
+    check_field("x", x)
+    check_unit_interval("x", x, u)
+    parameters = checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    radius = _effective_radius(sigma, u, checked_radius(radius))
     sigma, lambda1, lambda2, epsilon = parameters
-    c = _per_sample(c, u)
+    c = checked_c(c, u)
     blur = _Blur(u, sigma, radius)
     entropy = torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
     length = x * blur(1 - x)
@@ -184,11 +199,11 @@ def soft_threshold_dynamics(
     derivatives only); it raises ValueError where lambda1 ||K||_inf >= 2 epsilon, since the map
     need not contract there. Other ValueErrors and TypeErrors name the argument that is off.
     """
-    _check_field("u", u)
-    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
-    radius = _reach(sigma, u, _check_radius(radius))
-    c = _per_sample(c, u)
-    steps = _check_iterations(iterations)
+    check_field("u", u)
+    parameters = checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    radius = _effective_radius(sigma, u, checked_radius(radius))
+    c = checked_c(c, u)
+    steps = checked_iterations(iterations)
     return torch.sigmoid(_logits(u, *parameters, c, steps, radius, gradient))
 
 
@@ -204,23 +219,23 @@ def iterates(
     iterations=10,
     radius=None,
 ):
-    """The list x_0 .. x_T that `soft_threshold_dynamics` runs through.
+    """The list x_0 .. x_T of the fields that `soft_threshold_dynamics` computes.
 
     start: a field in [0, 1] of u's shape, or one number, that replaces x_0 = Sig(u). Starting
     from 0 and from 1 brackets every fixed point. Other arguments: `soft_threshold_dynamics`.
     """
-    _check_field("u", u)
-    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    check_field("u", u)
+    parameters = checked_parameters(u, sigma, lambda1, lambda2, epsilon)
     if start is None:
         x = torch.sigmoid(u)
     else:
         x = torch.as_tensor(start, dtype=u.dtype, device=u.device)
         x = x.expand_as(u) if x.ndim == 0 else x
-        _check_unit_interval("start", x, u)
-    radius = _reach(sigma, u, _check_radius(radius))
-    step = _step(u, *parameters, _per_sample(c, u), radius)
+        check_unit_interval("start", x, u)
+    radius = _effective_radius(sigma, u, checked_radius(radius))
+    step = _step(u, *parameters, checked_c(c, u), radius)
     fields = [x]
-    for _ in range(_check_iterations(iterations)):
+    for _ in range(checked_iterations(iterations)):
         fields.append(torch.sigmoid(step(fields[-1])))
     return fields
 
@@ -230,17 +245,17 @@ def printed_iteration(
 ):
     """The paper's Eq. (5) as arXiv v1 prints it, with x_t where the derivation has u.
 
-    It forgets its input: for lambda1 = epsilon = 1 it contracts by 3/4 a step to one fixed point
+    It forgets its input: for lambda1 = epsilon = 1 each step contracts by 3/4, to a fixed point
     that does not depend on u. Arguments and result: `soft_threshold_dynamics`.
     """
-    _check_field("u", u)
-    parameters = _checked_parameters(u, sigma, lambda1, lambda2, epsilon)
-    c, radius = _per_sample(c, u), _reach(sigma, u, _check_radius(radius))
-    # The printed map is the derived one with the current x in the place of u.
+    check_field("u", u)
+    parameters = checked_parameters(u, sigma, lambda1, lambda2, epsilon)
+    c, radius = checked_c(c, u), _effective_radius(sigma, u, checked_radius(radius))
+    # The printed map is the derived one with the current x instead of u.
     step = _step(torch.zeros_like(u), *parameters, c, radius)
     epsilon = parameters[-1]
     x = torch.sigmoid(u)
-    for _ in range(_check_iterations(iterations)):
+    for _ in range(checked_iterations(iterations)):
         x = torch.sigmoid(x / epsilon + step(x))
     return x
 
@@ -252,13 +267,13 @@ def _step(u, sigma, lambda1, lambda2, epsilon, c, radius):
     is linear: all that does not change is computed once.
     """
     blur = _Blur(u, sigma, radius, factor=2 * lambda1 / epsilon)
-    constant = (u - lambda2 * (1 - c)) / epsilon - blur.of_one(u) / 2
+    constant = (u - lambda2 * (1 - c)) / epsilon - blur.of_ones(u) / 2
     return lambda x: constant + blur(x)
 
 
 def _logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius, gradient):
-    """The argument of the last sigmoid: Sig of it is x after `iterations` steps."""
-    # The implicit form has the same value: a program that is exported needs no other.
+    """The argument of the last sigmoid: its sigmoid is x after `iterations` steps."""
+    # The implicit form has the same value, so an exported program needs only this one.
     if gradient == "unrolled" or (gradient == "implicit" and torch.compiler.is_compiling()):
         step = _step(u, sigma, lambda1, lambda2, epsilon, c, radius)
         z = u
@@ -285,7 +300,7 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
     step = _step(u, sigma, lambda1, lambda2, epsilon, c, radius)
     with torch.no_grad():
         blur = _Blur(u, sigma, radius, factor=2 * lambda1 / epsilon)
-        contraction = blur.of_one(u).max().item() / 4  # lambda1 ||K||_inf / (2 epsilon)
+        contraction = blur.of_ones(u).max().item() / 4  # lambda1 ||K||_inf / (2 epsilon)
         if contraction >= 1:
             bound = 2 * epsilon.item()
             raise ValueError(
@@ -300,7 +315,7 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
     if z.requires_grad:
         root = torch.sigmoid(z.detach())
         root = torch.sqrt(root * (1 - root))
-        # Untruncated, K is positive definite; cut, it may have negative eigenvalues.
+        # K is positive definite; truncated by a radius it may have negative eigenvalues.
         low = 1 - contraction
         high = 1 if radius is None else 1 + contraction
         z.register_hook(lambda g: _solve_adjoint(g, root, blur, low, high))
@@ -308,7 +323,7 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
 
 
 def _solve_adjoint(g, root, blur, low, high):
-    """w = g + D A w by conjugate gradients, each sample on its own.
+    """Solve w = g + D A w by conjugate gradients, for each sample separately.
 
     With S = sqrt(D) and w = g + S y the equation becomes (1 - S A S) y = S A g, symmetric, with
     eigenvalues from low to high. They bound the number of steps beforehand, and the error by the
@@ -361,7 +376,7 @@ class STDSigmoid(nn.Module):
     number or one per sample, detached here; None means no prior.
     """
 
-    # What is learned stays above these; a softplus alone would underflow to 0.
+    # Lower bounds of learned values; a softplus alone would underflow to 0.
     FLOORS = {"sigma": 0.3, "lambda1": 1e-6, "lambda2": 1e-6, "epsilon": 0.01}
 
     def __init__(
@@ -381,14 +396,14 @@ class STDSigmoid(nn.Module):
         super().__init__()
         if gradient not in ("unrolled", "implicit"):
             raise ValueError(f'gradient must be "unrolled" or "implicit", found {gradient!r}.')
-        self.iterations = _check_iterations(iterations)
-        self.radius = _check_radius(radius)
+        self.iterations = checked_iterations(iterations)
+        self.radius = checked_radius(radius)
         self.gradient = gradient
         values = {"sigma": sigma, "lambda1": lambda1, "lambda2": lambda2, "epsilon": epsilon}
         learn = (learn_sigma, learn_lambda1, learn_lambda2, learn_epsilon)
         self.learned = tuple(itertools.compress(self.FLOORS, learn))
         for name, floor in self.FLOORS.items():
-            value = _number(name, values[name], positive=name in ("sigma", "epsilon"))
+            value = checked_number(name, values[name], positive=name in ("sigma", "epsilon"))
             if name not in self.learned:
                 self.register_buffer(f"fixed_{name}", torch.tensor(value))
                 continue
@@ -425,11 +440,11 @@ class STDSigmoid(nn.Module):
 
     def logits(self, u, c=None):
         """The argument of the last sigmoid, for losses that must not saturate."""
-        _check_shape("u", u)
+        check_shape("u", u)
         with _without_autocast(u.device.type):
             u = u if u.dtype == torch.float64 else u.float()
-            # No look at the values of u and c: that would make a GPU wait at every step.
-            c = _shape_per_sample(1.0 if c is None else c, u).detach()
+            # The values of u and c are not checked: that would synchronise a GPU at every step.
+            c = broadcastable_c(1.0 if c is None else c, u).detach()
             values = [getattr(self, name).to(u) for name in ("sigma", "lambda1", "lambda2")]
             values.append(self.epsilon.to(u))
             return _logits(u, *values, c, self.iterations, self.radius, self.gradient)
@@ -448,114 +463,7 @@ class STDSigmoid(nn.Module):
 
 
 def _without_autocast(device_type):
-    """A context without autocast; torch 2.4 knows none on some devices, such as Apple's."""
+    """A context without autocast; torch 2.4 has no autocast for some devices, such as Apple's."""
     if torch.amp.is_autocast_available(device_type):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()
-
-
-# --- checks of what comes in --------------------------------------------------------------------
-
-
-def _check_shape(name, field):
-    if not torch.is_tensor(field) or not field.is_floating_point():
-        found = field.dtype if torch.is_tensor(field) else type(field).__name__
-        raise TypeError(f"{name} must be a floating-point tensor, found {found}.")
-    single_channel = field.ndim == 4 and field.shape[1] == 1
-    if not (field.ndim in (2, 3) or single_channel) or 0 in field.shape[-2:]:
-        raise ValueError(
-            f"{name} must have the shape (H, W), (N, H, W) or (N, 1, H, W), "
-            f"found {tuple(field.shape)}."
-        )
-
-
-def _check_field(name, field):
-    _check_shape(name, field)
-    if field.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name} must be float32 or float64, found {field.dtype}.")
-    if not torch.isfinite(field).all():
-        raise ValueError(f"{name} must be finite, found NaN or infinity.")
-
-
-def _check_unit_interval(name, x, u):
-    if x.shape != u.shape:
-        raise ValueError(f"{name} must have u's shape {tuple(u.shape)}, found {tuple(x.shape)}.")
-    if x.dtype != u.dtype:
-        raise TypeError(f"{name} must have u's type {u.dtype}, found {x.dtype}.")
-    if not bool(((x >= 0) & (x <= 1)).all()):
-        raise ValueError(f"{name} must lie in [0, 1], found {_range(x)}.")
-
-
-def _range(values):
-    return f"values from {float(values.min()):.4g} to {float(values.max()):.4g}"
-
-
-def _parameter(name, value, like, *, positive):
-    _number(name, value, positive=positive)
-    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-    _number(name, value, positive=positive)  # again: in float32, 1e-50 is 0
-    return value
-
-
-def _number(name, value, *, positive):
-    """The value as a Python number. Raises TypeError or ValueError for what is none."""
-    if not isinstance(value, (Real, torch.Tensor)):
-        raise TypeError(f"{name} must be a number or a 0-d tensor, found {type(value).__name__}.")
-    if torch.is_tensor(value) and value.ndim != 0:
-        raise ValueError(f"{name} must be one number, found the shape {tuple(value.shape)}.")
-    number = value.item() if torch.is_tensor(value) else float(value)
-    if not math.isfinite(number) or number < 0 or (positive and number == 0):
-        wanted = "positive" if positive else "zero or more"
-        raise ValueError(f"{name} must be {wanted} and finite, found {number}.")
-    return number
-
-
-def _checked_parameters(u, sigma, lambda1, lambda2, epsilon):
-    return (
-        _parameter("sigma", sigma, u, positive=True),
-        _parameter("lambda1", lambda1, u, positive=False),
-        _parameter("lambda2", lambda2, u, positive=False),
-        _parameter("epsilon", epsilon, u, positive=True),
-    )
-
-
-def _per_sample(c, u):
-    c = _shape_per_sample(c, u)
-    if not bool(((c >= 0) & (c <= 1)).all()):
-        raise ValueError(f"c must lie in [0, 1], found {_range(c)}.")
-    return c
-
-
-def _shape_per_sample(c, u):
-    try:
-        c = torch.as_tensor(c, dtype=u.dtype, device=u.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"c must be one number or one per sample, found {type(c).__name__}."
-        ) from None
-    samples = 1 if u.ndim == 2 else u.shape[0]
-    if c.ndim == 0:
-        return c
-    if c.shape != (samples,):
-        raise ValueError(
-            f"c must be one number or one per sample, shape ({samples},), found {tuple(c.shape)}."
-        )
-    return c.reshape(()) if u.ndim == 2 else c.reshape(samples, *[1] * (u.ndim - 1))
-
-
-def _check_iterations(iterations):
-    if not isinstance(iterations, Integral) or isinstance(iterations, bool):
-        raise TypeError(f"iterations must be an integer, found {type(iterations).__name__}.")
-    if iterations < 0:
-        raise ValueError(f"iterations must be zero or more, found {iterations}.")
-    return int(iterations)
-
-
-def _check_radius(radius):
-    if radius is None:
-        return None
-    if not isinstance(radius, Integral) or isinstance(radius, bool):
-        raise TypeError(f"radius must be an integer or None, found {type(radius).__name__}.")
-    if radius < 0:
-        raise ValueError(f"radius must be zero or more, found {radius}.")
-    return int(radius)

@@ -1,13 +1,15 @@
-"""Real and simulated slices on one scale, and crops of them: shared by the scripts here.
+"""Real and simulated slices on one scale, and crops of them, for the scripts of this folder.
 
-Real slices come as 8-bit crops, each scaled from its own smallest to its largest value, Eq. (6);
-simulated ones are brought to the same scale over the same 128x128 before 64x64 are cut out.
-Positives are cut around the nodule; negatives are the corners that no reader's outline touches,
-and simulated slices without a nodule. Where a slice's readers share no pixel it is neither.
+Real slices are 8-bit crops of 128x128, each scaled from its smallest to its largest value by
+Eq. (6). Simulated slices are scaled in the same way before crops of 64x64 are cut out. A positive
+crop is centred on the nodule. A negative crop is a corner that no reader's outline touches, or
+comes from a simulated slice without a nodule. A slice whose readers share no pixel is neither.
 """
 
 import csv
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +17,37 @@ import torch
 from nodule_lesson.data import phantom
 from nodule_lesson.experiments.data import simulator_sha256
 
-SIZE, MARGIN = 64, 32  # a crop's side, and where a centred one begins
+SIZE, MARGIN = 64, 32  # pixels: the side of a crop, and the first row and column of a centred one
+SOURCES = [
+    {
+        "name": "LIDC-IDRI",
+        "citation": "Armato III SG et al. Data From LIDC-IDRI. The Cancer Imaging Archive, 2015.",
+        "doi": "10.7937/K9/TCIA.2015.LO9QL9SX",
+        "licence": "CC BY 3.0",
+    },
+    {
+        "name": "LUNA16",
+        "citation": "Setio AAA et al. Validation, comparison, and combination of algorithms for "
+        "automatic detection of pulmonary nodules in computed tomography images: the LUNA16 "
+        "challenge. Medical Image Analysis 42, 1-13, 2017.",
+        "doi": "10.1016/j.media.2017.06.015",
+        "licence": "CC BY 4.0",
+    },
+]
+
+
+def parse_with_data(parser, arguments):
+    """The parsed arguments of a script, with --data, the folder of the real slices, among them."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("NODULE_REAL_DATA"),
+        help="folder with lidc_pretrain and lidc_clinic, .npz and .csv ($NODULE_REAL_DATA)",
+    )
+    options = parser.parse_args(arguments)
+    if options.data is None:
+        parser.error("no data: set NODULE_REAL_DATA or give --data.")
+    return options
 
 
 # --- slices -------------------------------------------------------------------------------------
@@ -23,12 +55,15 @@ SIZE, MARGIN = 64, 32  # a crop's side, and where a centred one begins
 
 @dataclass
 class Slices:
-    """images (N, 128, 128) uint8; masks, touched bool: the consensus, and any reader's pixels."""
+    """images (N, 128, 128) uint8; masks, touched bool: the consensus, and any reader's pixels.
+
+    readers: bits (N, 128, 128) uint8. patients, nodules: names (N,).
+    """
 
     images: np.ndarray
     masks: np.ndarray
     touched: np.ndarray
-    readers: np.ndarray  # bits, (N, 128, 128) uint8
+    readers: np.ndarray
     patients: np.ndarray
     nodules: np.ndarray
 
@@ -44,7 +79,10 @@ class Slices:
 
 
 def load_real(folder, name="lidc_pretrain"):
-    """The real slices: of 560 nodules of 287 patients, or "lidc_clinic": of 58 of 7 others."""
+    """The real slices: 560 nodules of 287 patients, or "lidc_clinic", 58 nodules of 7 others.
+
+    The consensus has the pixels that at least half of the nodule's readers drew.
+    """
     with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with np.load(folder / f"{name}.npz") as data:
@@ -57,22 +95,20 @@ def load_real(folder, name="lidc_pretrain"):
 
 
 def simulate(count, seed, domain="luna_like", cache=None):
-    """`count` simulated slices on the scale of the real ones; kept in the folder `cache`."""
-    name = (
-        f"{domain}-{count}-{seed}-{simulator_sha256()[:12]}.npz"  # another simulator, another file
-    )
+    """`count` simulated slices on the scale of the real ones. cache: a folder that keeps them."""
+    name = f"{domain}-{count}-{seed}-{simulator_sha256()[:12]}.npz"
     file = cache / name if cache else None
     if file and file.exists():
         with np.load(file) as data:
             return Slices(**data)
-    found = from_phantom(*phantom.simulate_patches(domain, count, seed))
+    slices = from_phantom(*phantom.simulate_patches(domain, count, seed))
     if file:
-        np.savez(file, **vars(found))
-    return found
+        np.savez(file, **vars(slices))
+    return slices
 
 
 def from_phantom(hu, masks, readers, slices):
-    """What `phantom.simulate_patches` gives, on the scale of the real slices."""
+    """The result of `phantom.simulate_patches` as `Slices` on the scale of the real ones."""
     named = zip(slices["patient"], slices["nodule"], strict=True)
     nodules = np.array([f"{patient} {nodule}" for patient, nodule in named])
     patients = np.asarray(slices["patient"])
@@ -80,7 +116,7 @@ def from_phantom(hu, masks, readers, slices):
 
 
 def to_bytes(hu):
-    """Each slice scaled from its smallest and largest value to 0 and 255, as the real ones are."""
+    """Scale each slice from its smallest and largest value to 0 and 255, as the real ones."""
     low, high = hu.min((1, 2), keepdims=True), hu.max((1, 2), keepdims=True)
     scaled = (hu.astype(np.float32) - low) / np.maximum(high.astype(np.float32) - low, 1)
     return np.rint(255 * scaled).astype(np.uint8)
@@ -90,9 +126,9 @@ def to_bytes(hu):
 
 
 def places(slices, side=SIZE):
-    """Where to cut: (row, top, left) of centred crops with a nodule, and of crops without one.
+    """The places (row, top, left) of centred crops with a nodule, and of crops without one.
 
-    side: 64, or 128 for whole slices. Of real slices none is empty as a whole.
+    side: 64, or 128 for whole slices, among which no real one is without a nodule.
     """
     if side == 2 * SIZE:
         whole = (slices.masks.any((1, 2)), ~slices.touched.any((1, 2)))
@@ -104,7 +140,7 @@ def places(slices, side=SIZE):
         for left in (0, SIZE):
             corner = slices.touched[:, top : top + SIZE, left : left + SIZE]
             negative += [(row, top, left) for row in np.flatnonzero(~corner.any((1, 2)))]
-    empty = np.flatnonzero(~slices.touched[centre].any((1, 2)))  # neighbours of simulated nodules
+    empty = np.flatnonzero(~slices.touched[centre].any((1, 2)))  # simulated slices without one
     negative += [(row, MARGIN, MARGIN) for row in empty]
     return np.array(positive).reshape(-1, 3), np.array(negative).reshape(-1, 3)
 

@@ -48,8 +48,8 @@ def mutual_dice(bits, readers):
     return float(np.mean(pairs)) if pairs else np.nan
 
 
-def fewest(counts):
-    """{1: nodules of at least one reader, ..., 4: of at least four}, as JSON has keys."""
+def at_least(counts):
+    """{"1": nodules of at least one reader, ..., "4": of at least four}."""
     return {str(k): int(sum(n >= k for n in counts)) for k in (1, 2, 3, 4)}
 
 
@@ -64,7 +64,7 @@ def main():
     luna16 = set((options.luna16 / "seriesuids.csv").read_text(encoding="utf-8").split())
     with (options.luna16 / "annotations.csv").open(newline="", encoding="utf-8") as file:
         listed = list(csv.DictReader(file))
-    everywhere, here, to_3_mm, dice, slices, shared = [], [], [], [], [], []
+    in_all, in_luna16, to_3_mm, dice, slices, shared = [], [], [], [], [], []
     types, thickness, patients, without, some_air = Counter(), [], set(), 0, 0
     with contours.open_lidc(options.database) as lidc:
         series = lidc.series()
@@ -72,12 +72,12 @@ def main():
             scan = lidc.scan(uid)
             thickness.append(scan.thickness)
             groups = contours.cluster(scan, lidc.annotations(scan))
-            everywhere += [len(group) for group in groups]
+            in_all += [len(group) for group in groups]
             to_3_mm += [len(group) for group in groups if scan.thickness <= 3]
             if uid not in luna16:
                 continue
             patients.add(scan.patient)
-            here += [len(group) for group in groups]
+            in_luna16 += [len(group) for group in groups]
             large = [group for group in groups if len(group) >= 3]
             without += not large
             for group in large:
@@ -107,10 +107,10 @@ def main():
         },
         "annotations_listed": len(listed),
         "scans_listed": len({row["seriesuid"] for row in listed}),
-        "clusters": fewest(everywhere),
-        "luna16_clusters": fewest(here),
-        "clusters_of_at_most_3_mm": fewest(to_3_mm),
-        "largest_cluster": max(everywhere),
+        "clusters": at_least(in_all),
+        "luna16_clusters": at_least(in_luna16),
+        "clusters_of_at_most_3_mm": at_least(to_3_mm),
+        "largest_cluster": max(in_all),
         "types": {name or "neither": types[name] for name in TYPES},
         "air_inside_by_any_reader": some_air,
         "dice": {
@@ -121,8 +121,8 @@ def main():
         "slices": {"median": float(np.median(slices)), "sum": sum(slices)},
         "slices_of_consensus": {"median": float(np.median(shared)), "sum": sum(shared)},
     }
-    origin = provenance("python studies/lidc_counts.py", ["numpy"])
-    origin["inputs_sha256"] = {
+    made_by = provenance("python studies/lidc_counts.py", ["numpy"])
+    made_by["inputs_sha256"] = {
         path.name: sha256(path)
         for path in (
             database,
@@ -130,8 +130,8 @@ def main():
             options.luna16 / "annotations.csv",
         )
     }
-    origin["contours_py_sha256"] = sha256(contours.__file__)
-    text = json.dumps({"provenance": origin, **result}, indent=1) + "\n"
+    made_by["contours_py_sha256"] = sha256(contours.__file__)
+    text = json.dumps({"provenance": made_by, **result}, indent=1) + "\n"
     options.out.write_text(text, encoding="utf-8", newline="\n")
     print(text)
 

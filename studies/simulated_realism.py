@@ -1,13 +1,13 @@
-"""How near are simulated slices to real ones? Statistics, and how well the two are told apart.
+"""Compare simulated slices with real ones: statistics, and classifiers that distinguish them.
 
-Three parts. In HU: lung, ground glass, solid and noise of the simulated slices, beside what was
-measured on LIDC-IDRI. On the scale that both share (each 128x128 crop from its smallest to its
-largest value, Eq. (6)): contrast, noise, gradients, spectrum, area, readers' agreement, as
-percentiles and as the area under the ROC curve (AUC) of that one number as a judge: 0.5 cannot
-tell, 1 always can. And three judges that see whole crops: the nearest neighbour, a logistic
-regression on all those numbers, and a small network. Their slices are split by patient; they are
-printed whatever they say. A judge that always wins need not mean that training suffers: that is
-the business of simulated_to_real.py.
+There are three parts. In HU: lung, ground glass, solid nodules and noise of the simulated slices,
+beside values measured on LIDC-IDRI. On the scale that both share (each 128x128 crop from its
+smallest to its largest value, Eq. (6)): contrast, noise, gradients, spectrum, area and the
+readers' agreement, as percentiles and as the area under the ROC curve (AUC) of that number as a
+classifier of real and simulated: 0.5 is chance, 1 is perfect. Third, three judges that see whole
+crops: the nearest neighbour, a logistic regression on all those numbers, and a small network.
+Their slices are split by patient. A judge that is always right need not mean that training
+suffers; simulated_to_real.py measures that.
 
 Needs lidc_pretrain.npz and its .csv, in --data or in the folder NODULE_REAL_DATA.
 
@@ -15,14 +15,22 @@ Needs lidc_pretrain.npz and its .csv, in --data or in the folder NODULE_REAL_DAT
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from crops import MARGIN, SIZE, cut, from_phantom, load_real, places
+from crops import (
+    MARGIN,
+    SIZE,
+    SOURCES,
+    cut,
+    from_phantom,
+    load_real,
+    parse_with_data,
+    places,
+)
 from scipy import ndimage, stats
-from simulated_to_real import SOURCES, unit
+from simulated_to_real import unit
 from torch import nn
 from torch.nn import functional as F
 
@@ -33,7 +41,7 @@ from nodule_lesson.provenance import provenance, sha256
 from nodule_lesson.training.fitting import fit, shuffled
 
 SEED, PERCENTILES, KINDS = 0, (5, 25, 50, 75, 95), ("real", "simulated")
-# Measured on real LIDC-IDRI patches in HU (percentiles 5, 25, 50, 75, 95; None where not known).
+# Measured on real LIDC-IDRI patches in HU (percentiles 5, 25, 50, 75, 95; None is unknown).
 MEASURED_HU = {
     "lung": [-898, None, -857, None, -798],
     "ground glass core": [None, -681, -610, -497, None],
@@ -46,13 +54,13 @@ MEASURED_HU = {
 
 
 def noise(images):
-    """Standard deviation of the finest noise, (N,): Immerkaer's filter, median against edges."""
+    """Standard deviation of the finest noise, (N,): Immerkaer's filter, robust by a median."""
     kernel = np.array([[[1, -2, 1], [-2, 4, -2], [1, -2, 1]]])
     return np.median(np.abs(ndimage.convolve(images, kernel)), (1, 2)) / (6 * 0.6745)
 
 
 def spectral_centroid(images):
-    """Mean spatial frequency of the power spectrum in cycles a pixel, (N,)."""
+    """Mean spatial frequency of the power spectrum in cycles per pixel, (N,)."""
     window = np.hanning(images.shape[1])[:, None] * np.hanning(images.shape[2])
     centred = images - images.mean((1, 2), keepdims=True)
     power = np.abs(np.fft.fft2(centred * window)) ** 2
@@ -61,7 +69,7 @@ def spectral_centroid(images):
 
 
 def pairwise_dice(bits):
-    """Mean Dice between readers of one slice who drew something, nan for fewer than two."""
+    """Mean Dice between the readers of one slice who drew something; nan for fewer than two."""
     drawn = [mask for mask in ((bits >> reader) & 1 for reader in range(4)) if mask.any()]
     pairs = [(a, b) for k, a in enumerate(drawn) for b in drawn[:k]]
     scores = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs]
@@ -127,18 +135,21 @@ def measure_hu(hu, masks, types):
 
 
 def auc(score, real):
-    """Share of (real, simulated) pairs that the score puts in order, ties half."""
+    """The share of (real, simulated) pairs in which the real score is higher; ties count half."""
     ranks = stats.rankdata(score)
     n, m = real.sum(), (~real).sum()
     return float((ranks[real].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def balanced_accuracy(said_real, real):
-    return float((said_real[real].mean() + (~said_real[~real]).mean()) / 2)
+def balanced_accuracy(called_real, real):
+    return float((called_real[real].mean() + (~called_real[~real]).mean()) / 2)
 
 
 def nearest_neighbour(features, real, tested):
-    """Is the nearest slice of another patient real? features (N, D), real and tested bool (N,)."""
+    """Whether the nearest of the other patients' slices is real, for each tested one.
+
+    features: (N, D). real, tested: bool (N,).
+    """
     train, test = features[~tested], features[tested]
     distance = (test**2).sum(1)[:, None] - 2 * test @ train.T + (train**2).sum(1)
     return real[~tested][distance.argmin(1)]
@@ -184,14 +195,14 @@ def network(images, real, tested, steps):
     fit(model, batches(), loss, steps=steps, label="judge")
     model.eval()
     with torch.no_grad():
-        return torch.cat([model(part) for part in images[tested].split(64)]).numpy()
+        return torch.cat([model(batch) for batch in images[tested].split(64)]).numpy()
 
 
 # --- report -------------------------------------------------------------------------------------
 
 
 def rounded(values):
-    """The finite ones, to four digits: what the results file carries, one number per slice."""
+    """The finite values with four digits, for the results file."""
     return [float(f"{value:.4g}") for value in values if np.isfinite(value)]
 
 
@@ -199,11 +210,11 @@ def percentiles(values):
     return rounded(np.percentile(values, PERCENTILES)) if len(values) else [None] * 5
 
 
-def judge(real, simulated, steps):
-    """Rows of the table of judges; real and simulated are (Slices, places, numbers)."""
+def compare_judges(real, simulated, steps):
+    """The rows of the table of judges, and counts; real, simulated: (Slices, places, numbers)."""
     images = torch.cat([cut(slices, where)[0] for slices, where, _ in (real, simulated)])
     numbers = np.concatenate(
-        [np.column_stack(list(found.values())) for _, _, found in (real, simulated)]
+        [np.column_stack(list(columns.values())) for _, _, columns in (real, simulated)]
     )
     numbers = np.where(np.isfinite(numbers), numbers, np.nanmedian(numbers, 0))
     patients = np.concatenate([s.patients[w[:, 0]] for s, w, _ in (real, simulated)])
@@ -214,11 +225,11 @@ def judge(real, simulated, steps):
         chosen = random.permutation(names)[: max(1, round(0.3 * len(names)))]
         tested |= group & np.isin(patients, chosen)
     truth = is_real[tested]
-    small = F.avg_pool2d(images, 4).flatten(1).numpy()
-    verdicts = {}  # name: (is it said to be real?, score or None)
-    for name, seen in (("16x16 thumbnail", small), ("all numbers above", numbers)):
-        said = nearest_neighbour(standardise(seen, tested), is_real, tested)
-        verdicts[f"nearest neighbour, {name}"] = (said, None)
+    thumbnails = F.avg_pool2d(images, 4).flatten(1).numpy()
+    verdicts = {}  # {name: (whether each slice is called real, scores or None)}
+    for name, features in (("16x16 thumbnail", thumbnails), ("all numbers above", numbers)):
+        called_real = nearest_neighbour(standardise(features, tested), is_real, tested)
+        verdicts[f"nearest neighbour, {name}"] = (called_real, None)
     score = logistic(numbers, is_real, tested)
     verdicts["logistic regression, all numbers above"] = (score > 0, score)
     score = network(images, is_real, tested, steps)
@@ -226,11 +237,13 @@ def judge(real, simulated, steps):
     rows = [
         {
             "judge": name,
-            "said_real_of_real_simulated": [int(said[truth].sum()), int(said[~truth].sum())],
-            "balanced_accuracy": round(balanced_accuracy(said, truth), 4),
+            "said_real_of_real_simulated": [
+                int(called_real[group].sum()) for group in (truth, ~truth)
+            ],
+            "balanced_accuracy": round(balanced_accuracy(called_real, truth), 4),
             "auc": None if score is None else round(auc(score, truth), 4),
         }
-        for name, (said, score) in verdicts.items()
+        for name, (called_real, score) in verdicts.items()
     ]
     counts = {
         "fitted": [int((is_real & ~tested).sum()), int((~is_real & ~tested).sum())],
@@ -245,10 +258,10 @@ def report(real, simulated, steps):
     for slices in (real, simulated):
         where, _ = places(slices)
         groups.append((slices, where, measure(slices, where)))
-    numbers = [found for _, _, found in groups]
+    numbers = dict(zip(KINDS, [columns for _, _, columns in groups], strict=True))
     rows = []
-    for name in numbers[0]:
-        values = {kind: rounded(found[name]) for kind, found in zip(KINDS, numbers, strict=True)}
+    for name in numbers["real"]:
+        values = {kind: rounded(columns[name]) for kind, columns in numbers.items()}
         is_real = np.arange(sum(map(len, values.values()))) < len(values["real"])
         rows.append(
             {"number": name}
@@ -256,41 +269,33 @@ def report(real, simulated, steps):
             | {"auc": round(auc(np.concatenate(list(values.values())), is_real), 4)}
             | {"values": values}
         )
-    judges, counts = judge(*groups, steps)
+    judges, counts = compare_judges(*groups, steps)
     return rows, judges, counts
 
 
 def show(hu, rows, judges):
-    def line(values):
+    def text(values):
         return " ".join("      -" if value is None else f"{value:7.4g}" for value in values)
 
     print(f"{'percentiles':28} {'simulated: ' + str(PERCENTILES):40} measured or real")
-    for found in hu:
-        print(f"{found['number']:28} {line(found['simulated'])}  {line(found['measured'])}  HU")
-    for found in rows:
+    for row in hu:
+        print(f"{row['number']:28} {text(row['simulated'])}  {text(row['measured'])}  HU")
+    for row in rows:
         print(
-            f"{found['number']:28} {line(found['simulated'])}  {line(found['real'])}  "
-            f"AUC {found['auc']:.3f}"
+            f"{row['number']:28} {text(row['simulated'])}  {text(row['real'])}  "
+            f"AUC {row['auc']:.3f}"
         )
-    for found in judges:
-        score = "" if found["auc"] is None else f", AUC {found['auc']:.3f}"
-        print(f"{found['judge']:48} balanced accuracy {found['balanced_accuracy']:.3f}{score}")
+    for row in judges:
+        score = "" if row["auc"] is None else f", AUC {row['auc']:.3f}"
+        print(f"{row['judge']:48} balanced accuracy {row['balanced_accuracy']:.3f}{score}")
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("NODULE_REAL_DATA"),
-        help="folder with lidc_pretrain.npz and .csv ($NODULE_REAL_DATA)",
-    )
     parser.add_argument("--slices", type=int, default=1000, help="slices of either kind (1000)")
     parser.add_argument("--steps", type=int, default=300, help="steps of the judging network")
     parser.add_argument("--out", type=Path, help="JSON file to write; without it, only print")
-    options = parser.parse_args(arguments)
-    if options.data is None:
-        parser.error("no data: set NODULE_REAL_DATA or give --data.")
+    options = parse_with_data(parser, arguments)
     torch.set_num_threads(1)
 
     real = load_real(options.data)

@@ -1,24 +1,21 @@
-"""Does training on simulated slices teach what real ones need? Dice on unseen real patients.
+"""Train on simulated slices, on real ones, or on both; compare Dice on unseen real patients.
 
 A small U-Net (0.4 M parameters, 64x64) is trained with the same number of steps on simulated
-slices alone; on simulated ones, then on a few real nodules; on the same few real nodules alone;
-on many real ones. Then all but the second again, four times as long, the simulated slices being
-four times as many, since they cost no patient. All are scored on the slices of patients that no
-training saw, beside what a threshold reaches. No validation set and no early stop: the last
-weights are scored, each seed draws its own few nodules, its own simulated set and its own weights.
+slices alone; on simulated ones and then on a few real nodules; on the same few real nodules alone;
+and on many real ones. All but the second are repeated with four times as many steps and, since
+they cost no patient, four times as many simulated slices. All are scored on the slices of patients
+that no training saw, and compared with a threshold. There is no validation set and no early stop:
+the last weights are scored. Each seed draws its own few nodules, simulated set and weights.
 
-The test patients are unseen by every training, but no score on them is a blind one. A network's
-errors on these very slices showed what the simulator lacked (fields of view that end inside a
-crop, vessels at nodules, outlines that were too wide), and the network, the loss and the number of
-steps were chosen while looking at its Dice there. Both flatter it. So every trained network, and
-every threshold, is also scored on a second set that nobody looked at before: seven patients whom
-LUNA16 leaves out for thick or uneven slices, nodules drawn by one to four readers. Seven patients
-are few: their interval is wide, and itself a rough one.
+The test patients are unseen by every training, but the scores on them are not blind. A network's
+errors on these slices showed what the simulator lacked (fields of view that end inside a crop,
+vessels at nodules, too wide outlines), and network, loss and number of steps were chosen by its
+Dice there. Both make these scores optimistic. So every trained network, and every threshold, is
+also scored on a second set that was not looked at before: seven patients whom LUNA16 excludes for
+thick or uneven slices, with nodules drawn by one to four readers. Seven patients are few: their
+interval is wide and imprecise.
 
-Real slices come as 8-bit crops, each scaled from its own smallest to its largest value, Eq. (6);
-simulated ones are brought to the same scale over the same 128x128 before 64x64 are cut out.
-Positives are cut around the nodule, moved by up to 4 pixels; negatives are the corners that no
-reader's outline touches. Where a slice's readers share no pixel it is neither.
+Crops are those of crops.py; positive ones are shifted by up to 4 pixels in training.
 
 Needs lidc_pretrain.npz, lidc_clinic.npz and their .csv, in --data or in the folder
 NODULE_REAL_DATA.
@@ -29,7 +26,6 @@ NODULE_REAL_DATA.
 import argparse
 import json
 import multiprocessing
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -37,9 +33,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from crops import MARGIN, SIZE, cut, load_real, places, simulate
+from crops import MARGIN, SIZE, SOURCES, cut, load_real, parse_with_data, places, simulate
 from scipy import ndimage
-from std_on_real_slices import SOURCES
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -50,14 +45,15 @@ from nodule_lesson.provenance import provenance, sha256
 from nodule_lesson.training.fitting import fit, shuffled
 from nodule_lesson.training.losses import dice_loss
 
-LIFTED = 0.3  # a lung this bright was scaled beside something much darker than air
-JITTER = 4  # pixels: the random move of a training crop
-POSITIVES, NEGATIVES = 12, 4  # in a batch
-FEW, MANY, TEST_SHARE = 40, 400, 0.25  # nodules, nodules, share of the patients
-SIMULATED_SHARE = 2 / 3  # of the steps, where real slices follow simulated ones
-LONGER = 4  # times the steps, and the simulated slices, in the conditions that end with "4 times"
+MIN_LIFTED_LUNG = 0.3  # a lung this bright was scaled beside something much darker than air
+JITTER = 4  # pixels, the largest random shift of a training crop
+POSITIVES, NEGATIVES = 12, 4  # crops in a batch
+FEW_NODULES, MANY_NODULES = 40, 400
+TEST_SHARE = 0.25  # of the patients
+SIMULATED_SHARE = 2 / 3  # of the steps, if real slices follow simulated ones
+LONGER = 4  # factor of steps and simulated slices in the conditions that end with "4 times"
 WIDTHS = (16, 32, 48, 64, 64)
-TUNED, BLIND = "lidc_pretrain", "lidc_clinic"  # looked at while tuning; never looked at
+TUNED_SET, BLIND_SET = "lidc_pretrain", "lidc_clinic"  # used for choices; not looked at before
 AGREEMENTS = ("dice_with_consensus", "mutual_dice")
 
 
@@ -65,9 +61,9 @@ AGREEMENTS = ("dice_with_consensus", "mutual_dice")
 
 
 def batches(slices, seed, positives=POSITIVES, negatives=NEGATIVES, side=SIZE):
-    """Endless training batches, crops with a nodule first: moved, flipped, turned.
+    """Endless training batches: crops with a nodule first, shifted, flipped and transposed.
 
-    side: 64, or 128 for whole slices, which cannot be moved.
+    side: 64, or 128 for whole slices, which are not shifted.
     """
     random = np.random.default_rng(seed)
     positive, negative = places(slices, side)
@@ -93,16 +89,17 @@ def batches(slices, seed, positives=POSITIVES, negatives=NEGATIVES, side=SIZE):
 # --- network ------------------------------------------------------------------------------------
 
 
-def unit(before, after, convolutions=2):
+def unit(inputs, outputs, convolutions=2):
+    """Several times a 3x3 convolution, batch normalisation and ReLU."""
     layers = []
-    for channels in (before, *[after] * (convolutions - 1)):
-        layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
-        layers += [nn.ReLU()]
+    for channels in (inputs, *[outputs] * (convolutions - 1)):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
 class SmallUNet(nn.Module):
-    """Five scales, at least 16 channels; (N, 1, 64, 64) in, logits of the same shape out."""
+    """A U-Net of five scales with 16 to 64 channels; (N, 1, 64, 64) -> logits of that shape."""
 
     def __init__(self, widths=WIDTHS):
         super().__init__()
@@ -122,17 +119,18 @@ class SmallUNet(nn.Module):
 
 
 def loss(logits, masks, has_nodule):
-    """Dice of every crop with a nodule, of the batch as one image, and binary cross entropy.
+    """Dice loss of each crop with a nodule, of the batch as one image, and binary cross entropy.
 
-    The first is what is scored; crops without a nodule enter the other two only.
+    The first corresponds to the score; crops without a nodule enter only the other two.
     """
-    p, drawn = torch.sigmoid(logits), has_nodule > 0
-    dice = dice_loss(p[drawn], masks[drawn]) + dice_loss(p.reshape(1, -1), masks.reshape(1, -1))
+    p, positive = torch.sigmoid(logits), has_nodule > 0
+    dice = dice_loss(p[positive], masks[positive])
+    dice = dice + dice_loss(p.reshape(1, -1), masks.reshape(1, -1))
     return dice + F.binary_cross_entropy_with_logits(logits, masks)
 
 
 def train(stages, seed, label, progress=True):
-    """A new network through the stages [(slices, steps), ...], each with a decaying rate."""
+    """A new network, trained in the stages [(slices, steps), ...], each with a decaying rate."""
     torch.manual_seed(seed)
     model = SmallUNet().to(memory_format=torch.channels_last)
     for number, (slices, steps) in enumerate(stages):
@@ -157,11 +155,11 @@ def predict(model, slices, where):
     """Boolean masks (N, 64, 64) of crops."""
     model.eval()
     with torch.no_grad():
-        found = []
-        for part in np.array_split(where, -(-len(where) // 64)):
-            images = cut(slices, part)[0].contiguous(memory_format=torch.channels_last)
-            found.append(model(images)[:, 0] >= 0)
-    return torch.cat(found).numpy()
+        masks = []
+        for batch in np.array_split(where, -(-len(where) // 64)):
+            images = cut(slices, batch)[0].contiguous(memory_format=torch.channels_last)
+            masks.append(model(images)[:, 0] >= 0)
+    return torch.cat(masks).numpy()
 
 
 def dice(masks, truth):
@@ -170,18 +168,21 @@ def dice(masks, truth):
 
 
 class Threshold:
-    """Every pixel at least as bright as `level`; `centred` keeps the part nearest the centre."""
+    """Masks of pixels at least as bright as `level`.
+
+    centred: whether only the component nearest to the centre is kept.
+    """
 
     def __init__(self, level, centred):
         self.level, self.centred = level, centred
 
     def __call__(self, images):
         masks = images[:, 0].numpy() >= self.level
-        return np.stack([nearest_part(mask) for mask in masks]) if self.centred else masks
+        return np.stack([central_component(mask) for mask in masks]) if self.centred else masks
 
 
-def nearest_part(mask):
-    """The connected part of a mask that comes nearest to its centre."""
+def central_component(mask):
+    """The connected component of a mask that is nearest to the centre."""
     labels, count = ndimage.label(mask)
     if count < 2:
         return mask
@@ -191,17 +192,17 @@ def nearest_part(mask):
 
 
 def best_threshold(slices, centred):
-    """The level with the largest mean Dice on the slices given: 0.1 to 0.8."""
+    """The level from 0.1 to 0.8 with the largest mean Dice on these slices."""
     where, _ = places(slices)
     images, masks = cut(slices, where)
     truth = masks[:, 0].numpy() > 0
     levels = [step / 40 for step in range(4, 33)]
-    found = [dice(Threshold(level, centred)(images), truth).mean() for level in levels]
-    return levels[int(np.argmax(found))]
+    means = [dice(Threshold(level, centred)(images), truth).mean() for level in levels]
+    return levels[int(np.argmax(means))]
 
 
 def readers_agreement(slices, where):
-    """Mean Dice of single readers with the consensus, and with one another where both drew."""
+    """Mean Dice of readers with the consensus, and of pairs of readers who both drew something."""
     with_consensus, mutual = [], []
     square = (slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
     for row in where[:, 0]:
@@ -216,27 +217,32 @@ def readers_agreement(slices, where):
 
 CONDITIONS = {
     "simulated": "simulated slices alone",
-    "simulated, few real": f"simulated slices, then {FEW} real nodules",
-    "few real": f"the same {FEW} real nodules alone",
-    "many real": f"{MANY} real nodules",
+    "simulated, few real": f"simulated slices, then {FEW_NODULES} real nodules",
+    "few real": f"the same {FEW_NODULES} real nodules alone",
+    "many real": f"{MANY_NODULES} real nodules",
     f"simulated, {LONGER} times": f"{LONGER} times as many simulated slices and steps",
-    f"few real, {LONGER} times": f"the {FEW} real nodules alone, {LONGER} times the steps",
-    f"many real, {LONGER} times": f"{MANY} real nodules, {LONGER} times the steps",
+    f"few real, {LONGER} times": f"the {FEW_NODULES} real nodules alone, {LONGER} times the steps",
+    f"many real, {LONGER} times": f"{MANY_NODULES} real nodules, {LONGER} times the steps",
 }
 
 
 def split(real):
-    """(test slices, slices to train on) by patient; the same for every seed."""
+    """(test slices, training slices), split by patient, the same for every seed."""
     names = np.unique(real.patients)
     chosen = np.random.default_rng(0).permutation(names)[: round(TEST_SHARE * len(names))]
-    tested = np.isin(real.patients, chosen)
-    return real[tested], real[~tested]
+    in_test = np.isin(real.patients, chosen)
+    return real[in_test], real[~in_test]
 
 
 def stages(condition, seed, pool, steps, simulated):
-    """What a condition is trained on: [(slices, steps), ...], `steps` or 4 times that in all."""
-    order = np.random.default_rng(seed).permutation(np.unique(pool.nodules))[:MANY]
-    many, few = (pool[np.isin(pool.nodules, order[:count])] for count in (MANY, FEW))
+    """The stages of a condition: [(slices, steps), ...], in total `steps` or 4 times as many.
+
+    pool: all real slices for training. simulated: a function of a factor that gives slices.
+    """
+    order = np.random.default_rng(seed).permutation(np.unique(pool.nodules))
+    many, few = (
+        pool[np.isin(pool.nodules, order[:count])] for count in (MANY_NODULES, FEW_NODULES)
+    )
     first = round(SIMULATED_SHARE * steps)
     return {
         "simulated": lambda: [(simulated(), steps)],
@@ -250,11 +256,11 @@ def stages(condition, seed, pool, steps, simulated):
 
 
 def run(condition, seed, options):
-    """One training and its scores on both tests: one row of the results."""
+    """Train and score one network: an entry of "runs" in the results."""
     torch.set_num_threads(1)
-    test, pool = split(load_real(options.data, TUNED))
+    test, pool = split(load_real(options.data, TUNED_SET))
     start = time.perf_counter()
-    parts = stages(
+    training = stages(
         condition,
         seed,
         pool,
@@ -263,15 +269,15 @@ def run(condition, seed, options):
     )
     ready = time.perf_counter()
     label = f"{condition}, seed {seed}"
-    model = train(parts, seed, label, progress=options.workers == 1)
+    model = train(training, seed, label, progress=options.workers == 1)
     trained = time.perf_counter()
     simulator = simulator_sha256() if condition.startswith("simulated") else None
     return {
         "condition": condition,
         "seed": seed,
         **score(partial(predict, model), test),
-        "blind": score(partial(predict, model), load_real(options.data, BLIND)),
-        "steps": sum(steps for _, steps in parts),
+        "blind": score(partial(predict, model), load_real(options.data, BLIND_SET)),
+        "steps": sum(steps for _, steps in training),
         "simulator_sha256": simulator,
         "seconds_simulating": round(ready - start, 1),
         "seconds_training": round(trained - ready, 1),
@@ -279,33 +285,32 @@ def run(condition, seed, options):
 
 
 def score(masks_at, slices):
-    """Dice of every slice with a nodule, pixels marked in every corner without one.
+    """Dice of each positive crop, and the number of marked pixels in each negative one.
 
-    masks_at: a function of (slices, places) that gives boolean masks (N, 64, 64).
+    masks_at: a function of (slices, places) that returns boolean masks (N, 64, 64).
     """
     positive, negative = places(slices)
     truth = cut(slices, positive)[1][:, 0].numpy() > 0
-    found = dice(masks_at(slices, positive), truth)
     return {
-        "dice": [round(float(value), 4) for value in found],
+        "dice": [round(float(value), 4) for value in dice(masks_at(slices, positive), truth)],
         "false_positive_pixels": masks_at(slices, negative).sum((1, 2)).tolist(),
     }
 
 
 def thresholds(test, pool, blind):
-    """The floor: rows without a seed, the level chosen on all slices that may be trained on."""
+    """The scores of thresholds, whose level is chosen on all training slices, without a seed."""
     for name, centred in (("threshold", False), ("threshold, central part", True)):
-        floor = Threshold(best_threshold(pool, centred), centred)
+        threshold = Threshold(best_threshold(pool, centred), centred)
 
-        def masks_at(slices, where, floor=floor):
-            return floor(cut(slices, where)[0])
+        def masks_at(slices, where, threshold=threshold):
+            return threshold(cut(slices, where)[0])
 
         scores = score(masks_at, test) | {"blind": score(masks_at, blind)}
-        yield {"condition": name, "seed": None, "level": floor.level, **scores}
+        yield {"condition": name, "seed": None, "level": threshold.level, **scores}
 
 
 def describe(slices):
-    """What the results say of a test set: its counts, and patient, area, scale of each slice."""
+    """The description of a test set: counts, and patient, area and scale of each slice."""
     positive, negative = places(slices)
     names, patients = np.unique(slices.patients[positive[:, 0]], return_inverse=True)
     images, masks = cut(slices, positive)
@@ -317,14 +322,14 @@ def describe(slices):
         "test_negatives": len(negative),
         "patient_of_slice": patients.tolist(),
         "area_of_slice": masks.sum((1, 2, 3)).int().tolist(),
-        "lifted_of_slice": (images.flatten(1).quantile(0.1, 1) > LIFTED).int().tolist(),
+        "lifted_of_slice": (images.flatten(1).quantile(0.1, 1) > MIN_LIFTED_LUNG).int().tolist(),
         "readers_dice_with_consensus": round(with_consensus, 4),
         "readers_mutual_dice": round(mutual, 4),
     }
 
 
 def groups(data):
-    """Test slices by area of the nodule and by how Eq. (6) scaled the lung: boolean masks."""
+    """Groups of test slices by the nodule's area and the lung's brightness: {name: bool array}."""
     area, lifted = np.array(data["area_of_slice"]), np.array(data["lifted_of_slice"]) > 0
     return {
         "below 40 pixels": area < 40,
@@ -336,20 +341,19 @@ def groups(data):
 
 
 def table(runs, data, blind):
-    """Means over seeds, one row a condition, from the numbers that each run carries."""
+    """Means over seeds, one row per condition."""
     rows = []
     for condition in dict.fromkeys(run["condition"] for run in runs):
-        mine = [run for run in runs if run["condition"] == condition]
-        unseen = [run["blind"] for run in mine]
-        rows.append({"condition": condition, **summary(mine, data)})
-        rows[-1]["blind"] = summary(unseen, blind)
+        by_seed = [run for run in runs if run["condition"] == condition]
+        rows.append({"condition": condition, **summary(by_seed, data)})
+        rows[-1]["blind"] = summary([run["blind"] for run in by_seed], blind)
     return rows
 
 
-def summary(scores_by_seed, data):
-    """One row's numbers for one test set."""
-    scores = np.array([found["dice"] for found in scores_by_seed])
-    false = np.array([found["false_positive_pixels"] for found in scores_by_seed])
+def summary(by_seed, data):
+    """The numbers of one row for one test set. by_seed: results of `score`."""
+    scores = np.array([results["dice"] for results in by_seed])
+    false = np.array([results["false_positive_pixels"] for results in by_seed])
     low, high = interval(scores.mean(0), data["patient_of_slice"])
     return {
         "mean_dice": round(float(scores.mean()), 4),
@@ -376,10 +380,10 @@ def interval(scores, patients, draws=2000):
 
 
 def show(rows):
-    unseen = [{"condition": found["condition"], **found["blind"]} for found in rows]
-    for title, found in (("test, tuned on", rows), ("blind test", unseen)):
+    blind_rows = [{"condition": row["condition"], **row["blind"]} for row in rows]
+    for title, of_test in (("test, tuned on", rows), ("blind test", blind_rows)):
         print(f"{title:26} mean Dice (seeds)  95 %  median  missed  false pixels")
-        for row in found:
+        for row in of_test:
             seeds = " ".join(f"{mean:.3f}" for mean in row["by_seed"])
             low, high = row["interval_by_patient"]
             print(
@@ -387,14 +391,14 @@ def show(rows):
                 f"{row['median_dice']:.3f}  {row['missed_share']:.3f}  "
                 f"{row['false_positive_pixels']:.2f} in {row['negatives_marked']:.3f} of corners"
             )
-        for name in found[0]["by_group"]:
-            means = [row["by_group"][name] for row in found]
+        for name in of_test[0]["by_group"]:
+            means = [row["by_group"][name] for row in of_test]
             means = "  ".join("    -" if mean is None else f"{mean:.3f}" for mean in means)
             print(f"mean Dice, {name:20} {means}  (in the order above)")
 
 
 def finished(path, result):
-    """Runs of an earlier call with the same settings, data and simulator: not done again."""
+    """The runs of an earlier call with the same settings, data and simulator, which are kept."""
     if path is None or not path.exists():
         return []
     earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -412,12 +416,6 @@ def finished(path, result):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("NODULE_REAL_DATA"),
-        help="folder with the two .npz and .csv ($NODULE_REAL_DATA)",
-    )
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=900, help="optimiser steps of each (900)")
@@ -425,13 +423,11 @@ def main(arguments=None):
     parser.add_argument("--cache", type=Path, help="folder that keeps simulated slices")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time (1)")
     parser.add_argument("--out", type=Path, help="JSON file to write; without it, only print")
-    options = parser.parse_args(arguments)
-    if options.data is None:
-        parser.error("no data: set NODULE_REAL_DATA or give --data.")
+    options = parse_with_data(parser, arguments)
     torch.set_num_threads(1)
 
-    test, pool = split(load_real(options.data, TUNED))
-    blind = load_real(options.data, BLIND)
+    test, pool = split(load_real(options.data, TUNED_SET))
+    blind = load_real(options.data, BLIND_SET)
     result = {
         "what": "Dice of a small U-Net on slices of unseen real patients, by what it was trained "
         "on, beside a threshold. The simulator was improved after looking at errors on the test "
@@ -445,7 +441,7 @@ def main(arguments=None):
             "simulated_slices": options.simulated,
             "times_longer": LONGER,
             "simulated_share_of_steps_before_real": round(SIMULATED_SHARE, 3),
-            "few_and_many_nodules": [FEW, MANY],
+            "few_and_many_nodules": [FEW_NODULES, MANY_NODULES],
             "crop": SIZE,
             "jitter": JITTER,
             "widths": WIDTHS,
@@ -461,16 +457,16 @@ def main(arguments=None):
             "round field of view, filled with -2000 HU or less, took the dark end of the scale",
         },
         "data": {
-            "file": f"{TUNED}.npz",
-            "sha256": sha256(options.data / f"{TUNED}.npz"),
+            "file": f"{TUNED_SET}.npz",
+            "sha256": sha256(options.data / f"{TUNED_SET}.npz"),
             "sources": SOURCES,
             "training_patients": len(np.unique(pool.patients)),
             "training_nodules": len(np.unique(pool.nodules)),
             **describe(test),
         },
         "blind": {
-            "file": f"{BLIND}.npz",
-            "sha256": sha256(options.data / f"{BLIND}.npz"),
+            "file": f"{BLIND_SET}.npz",
+            "sha256": sha256(options.data / f"{BLIND_SET}.npz"),
             "sources": SOURCES[:1],
             **describe(blind),
         },
@@ -487,7 +483,7 @@ def main(arguments=None):
     done = {(run["condition"], run["seed"]) for run in result["runs"]}
     tasks = [(name, seed) for seed in options.seeds for name in options.conditions]
     tasks = [task for task in tasks if task not in done]
-    order = [found["condition"] for found in result["runs"][:2]] + list(CONDITIONS)
+    order = [threshold["condition"] for threshold in result["runs"][:2]] + list(CONDITIONS)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, mp_context=context) as workers:
         running = [workers.submit(run, *task, options) for task in tasks]
@@ -502,8 +498,8 @@ def main(arguments=None):
         write_json(options.out, result)
     show(result["table"])
     for key in ("data", "blind"):
-        alone, mutual = (result[key][f"readers_{name}"] for name in AGREEMENTS)
-        print(f"{key}: readers with the consensus {alone:.3f}, with one another {mutual:.3f}")
+        with_consensus, mutual = (result[key][f"readers_{name}"] for name in AGREEMENTS)
+        print(f"{key}: readers with the consensus {with_consensus:.3f}, mutual {mutual:.3f}")
 
 
 if __name__ == "__main__":

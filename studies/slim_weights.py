@@ -1,23 +1,23 @@
-"""Train the four slim networks that ship with the package, and score them.
+"""Train and score the four slim networks that ship with the package.
 
-Two data sets, simulated slices and real ones (LIDC-IDRI), and for each two networks: the paper's,
-with STD and the detection prior, and its twin with a plain sigmoid. As in the paper, STD is off
-while most is learned: both grow from one network trained without it, then each goes on for the
-same number of steps, on the same batches, with and without STD. Batch normalisation has learned
-from batches of one size, and averages over both: so in a last stage its averages are fixed, and
-the weights get used to them (without it, Dice at 64x64 was half of what it is). Loss: Eq. (7).
-Adam at 1e-3 falling to 0 as a cosine in each stage, weight decay 1e-8; sigma and lambda2 at 2e-2,
-since at the network's rate they hardly move in so few steps. The last weights count; but steps and
-batch were chosen after a look at what a shorter training (1000 and 400 steps, 10 and 6 crops)
-reached.
+For each of two data sets, simulated slices and real ones (LIDC-IDRI), there are two networks: the
+paper's, with STD and the detection prior, and the same with a plain sigmoid. As in the paper, most
+is learned without STD: one network is trained without it, then two copies are trained further,
+with and without STD, for the same number of steps on the same batches. In training, batch
+normalisation uses the statistics of batches of one size, but its running averages are over both.
+So in a last stage the averages are fixed, and the weights adapt to them (without this stage, Dice
+at 64x64 was half as large). The loss is Eq. (7). The rate of Adam falls from 1e-3 to 0 as a cosine
+in each stage, with weight decay 1e-8; that of sigma and lambda2 begins at 2e-2, since with the
+network's rate they hardly move in so few steps. The last weights are kept. Steps and batch sizes
+were chosen after a look at the scores of a shorter training (1000 and 400 steps, 10 and 6 crops).
 
-Slices are 128x128, scaled by the paper's Eq. (6). The networks see 64x64 of them and whole ones, a
-batch of these and a batch of those in turn, so that they work at both sizes. A batch of 64x64 has
-12 crops around a nodule, moved by up to 4 pixels, and 4 without one (see crops.py); one of 128x128
-has 3 and 1; flips and transpositions. Hardly a real slice is empty as a whole: the 128x128 of the
-real networks are real and simulated slices with a nodule, and simulated ones without.
-Scored, at both sizes: simulated patients that no training saw; real patients that no training
-saw; and the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
+Slices are 128x128, scaled by the paper's Eq. (6). Batches of 64x64 crops and of whole slices
+alternate, so that the networks work at both sizes. A batch of 64x64 has 12 crops around a nodule,
+shifted by up to 4 pixels, and 4 without one (see crops.py); one of 128x128 has 3 and 1. All are
+flipped and transposed at random. Hardly any real slice is without a nodule: at 128x128 the real
+networks see real and simulated slices with a nodule, and simulated ones without.
+They are scored, at both sizes, on simulated patients and on real patients that no training saw,
+and on the 7 patients of lidc_clinic.npz, whose scans have thick or uneven slices.
 
 Writes NAME.safetensors and NAME.json, the model card, in nodule_lesson/networks/weights, and the
 crops of the live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz and .csv), in
@@ -29,15 +29,13 @@ crops of the live figure slim_network. Needs lidc_pretrain and lidc_clinic (.npz
 import argparse
 import hashlib
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from crops import cut, load_real, places, simulate
+from crops import SOURCES, cut, load_real, parse_with_data, places, simulate
 from safetensors.torch import save
 from simulated_to_real import batches, dice, interval, split
-from std_on_real_slices import SOURCES
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import nodule_lesson
@@ -52,19 +50,19 @@ from nodule_lesson.training.losses import multitask_loss
 WEIGHTS = Path(nodule_lesson.__file__).parent / "networks" / "weights"
 SEED = 0
 STEPS = {"without STD": 2000, "with and without STD": 500, "at fixed statistics": 500}
-CROPS = {64: (12, 4), 128: (3, 1)}  # side: crops with a nodule and without in a batch
+CROPS = {64: (12, 4), 128: (3, 1)}  # in a batch, {side: (with a nodule, without)}
 STD_RATE = 2e-2
 NAMES = {"simulated": ("slim", "slim-plain"), "real": ("slim-real", "slim-real-plain")}
 
 
 def both_sizes(slices, seed):
-    """Batches of one size and of the other in turn. slices: by the side of a crop."""
+    """Batches of the two sizes in turn. slices: {side of a crop: slices}."""
     by_side = [batches(slices[side], seed, *counts, side) for side, counts in CROPS.items()]
     return (next(of_side) for of_side in itertools.cycle(by_side))
 
 
 def train(model, slices, steps, seed, label):
-    """One stage: a cosine from 1e-3 to 0, the parameters of STD at their own rate."""
+    """One stage: the rate falls from 1e-3 to 0 as a cosine; STD's parameters have their own."""
     of_std = [] if model.std is None else list(model.std.parameters())
     others = [p for name, p in model.named_parameters() if not name.startswith("std.")]
     fit(
@@ -79,7 +77,7 @@ def train(model, slices, steps, seed, label):
 
 
 def fix_statistics(model):
-    """Normalise with the running averages from now on, in training as in use."""
+    """Let batch normalisation use and keep its running averages, also in training."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.register_forward_pre_hook(_evaluate)
@@ -90,7 +88,7 @@ def _evaluate(module, inputs):
 
 
 def train_pair(slices, label):
-    """The network with STD and the prior, and its plain twin, from one that had no STD."""
+    """The network with STD and the prior, and the one with a plain sigmoid."""
     torch.manual_seed(SEED)
     first, second, last = STEPS.values()
     plain = DetectionGuidedNet(**SLIM, regularisation="none")
@@ -109,56 +107,56 @@ def train_pair(slices, label):
 
 
 def predict(model, slices, where, side):
-    """Masks (N, side, side), and the classifier's answers (N,)."""
+    """Masks (N, side, side) and the classifier's c (N,)."""
     masks, nodule = [], []
     with torch.no_grad():
-        for part in np.array_split(where, -(-len(where) // 64)):
-            output = model(cut(slices, part, side)[0])
+        for batch in np.array_split(where, -(-len(where) // 64)):
+            output = model(cut(slices, batch, side)[0])
             masks.append(output.mask[:, 0] >= 0.5)
             nodule.append(output.nodule)
     return torch.cat(masks).numpy(), torch.cat(nodule).double().numpy()
 
 
 def score(model, slices, side=64):
-    """Dice on crops with a nodule; where there are crops without one, false positives on them and
-    the classifier's AUC."""
+    """Dice on crops with a nodule, and false positives and AUC if there are crops without one."""
     positive, negative = places(slices, side)
-    masks, yes = predict(model, slices, positive, side)
+    masks, c_positive = predict(model, slices, positive, side)
     scores = dice(masks, cut(slices, positive, side)[1][:, 0].numpy() > 0)
     names, patients = np.unique(slices.patients[positive[:, 0]], return_inverse=True)
-    found = {
+    with_nodule = {
         "patients": len(names),
         "slices": len(positive),
         "mean_dice": round(float(scores.mean()), 4),
         "interval_by_patient": [round(end, 4) for end in interval(scores, patients)],
         "median_dice": round(float(np.median(scores)), 4),
         "missed_share": round(float((scores == 0).mean()), 4),
-        "c_above_half_with_nodule": round(float((yes > 0.5).mean()), 4),
+        "c_above_half_with_nodule": round(float((c_positive > 0.5).mean()), 4),
         "negatives": len(negative),
     }
     if not len(negative):
-        return found
-    false, no = predict(model, slices, negative, side)
-    marked = false.sum((1, 2))
-    return found | {
+        return with_nodule
+    masks, c_negative = predict(model, slices, negative, side)
+    marked = masks.sum((1, 2))
+    return with_nodule | {
         "negatives_marked": round(float((marked > 0).mean()), 4),
         "false_positive_pixels": round(float(marked.mean()), 2),
-        "auc_of_c": round(area_under_curve(yes, no), 4),
-        "c_above_half_without": round(float((no > 0.5).mean()), 4),
+        "auc_of_c": round(area_under_curve(c_positive, c_negative), 4),
+        "c_above_half_without": round(float((c_negative > 0.5).mean()), 4),
     }
 
 
-def area_under_curve(yes, no):
-    """AUC: the share of pairs, one of each, in which that of `yes` is larger; ties count half."""
-    below, up_to = (np.searchsorted(np.sort(no), yes, side=side) for side in ("left", "right"))
-    return float((below + up_to).mean() / (2 * len(no)))
+def area_under_curve(positive, negative):
+    """AUC: the share of pairs in which the positive one is larger; ties count half."""
+    ordered = np.sort(negative)
+    below, up_to = (np.searchsorted(ordered, positive, side=side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(negative)))
 
 
 # --- files ---------------------------------------------------------------------------------------
 
 
 def stored(model):
-    """The bytes of a safetensors file: convolutions in half precision, what is small in single."""
+    """The bytes of a safetensors file: convolutions in half precision, vectors in single."""
     return save(
         {
             name: (value.half() if value.ndim > 1 else value).contiguous().clone()
@@ -168,7 +166,7 @@ def stored(model):
 
 
 def as_shipped(model):
-    """The model with the numbers that a reader loads."""
+    """The model with the weights that a reader loads, rounded to half precision."""
     model.load_state_dict(
         {
             name: value.half().float() if value.ndim > 1 else value
@@ -178,28 +176,20 @@ def as_shipped(model):
     return model.eval()
 
 
-def keep(name, model, card):
-    """Weights, then the card that names their checksum; each whole or not at all."""
+def write_network(name, model, card):
+    """Write the weights, and the card with their checksum."""
     data, file = stored(model), WEIGHTS / f"{name}.safetensors"
     write_whole(file, data)
-    sums = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    write_json(WEIGHTS / f"{name}.json", {**card, **sums})
+    checksum = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    write_json(WEIGHTS / f"{name}.json", {**card, **checksum})
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("NODULE_REAL_DATA"),
-        help="folder with lidc_pretrain and lidc_clinic, .npz and .csv ($NODULE_REAL_DATA)",
-    )
     parser.add_argument("--only", choices=NAMES, help="one of the two pairs")
-    parser.add_argument("--simulated", type=int, default=4000, help="slices to train on (4000)")
+    parser.add_argument("--simulated", type=int, default=4000, help="training slices (4000)")
     parser.add_argument("--cache", type=Path, help="folder that keeps simulated slices")
-    options = parser.parse_args(arguments)
-    if options.data is None:
-        parser.error("no data: set NODULE_REAL_DATA or give --data.")
+    options = parse_with_data(parser, arguments)
     torch.set_num_threads(1)
 
     real_test, real_train = split(load_real(options.data))
@@ -229,13 +219,12 @@ def main(arguments=None):
         own = slices[64]
         data |= {"slices": len(own), "patients": len(np.unique(own.patients))}
         pair = train_pair(slices, kind)
-        twins = dict(zip(NAMES[kind], pair, strict=True))
-        for name, model in twins.items():
+        for name, model in zip(NAMES[kind], pair, strict=True):
             as_shipped(model)
-            options_of = dict(SLIM)
+            model_options = dict(SLIM)
             learned = {}
             if model.std is None:
-                options_of["regularisation"] = "none"
+                model_options["regularisation"] = "none"
             else:
                 learned = {
                     key: round(float(getattr(model.std, key).detach()), 4)
@@ -245,7 +234,7 @@ def main(arguments=None):
                 "name": name,
                 "what": "A slim DetectionGuidedNet that outlines lung nodules in crops of CT, "
                 "64x64 or 128x128. For teaching, not for clinical use.",
-                "model": options_of,
+                "model": model_options,
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "std": learned,
                 "data": data | {"sources": SOURCES},
@@ -272,13 +261,13 @@ def main(arguments=None):
                     ("numpy", "safetensors"),
                 ),
             }
-            keep(name, model, card)
+            write_network(name, model, card)
             print(name, learned)
             for size in ("scores", "scores at 128x128"):
-                for key, found in card[size].items():
-                    print(f"  {size}, {key}: {found}")
+                for test, scores in card[size].items():
+                    print(f"  {size}, {test}: {scores}")
         if kind == "simulated":
-            pack()  # the live figure carries what "slim" says of six crops
+            pack()  # the live figure has the output of "slim" for six crops
 
 
 if __name__ == "__main__":

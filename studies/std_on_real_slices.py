@@ -1,15 +1,15 @@
 """The STD layer on 4,300 real slices: seconds, boundary length and Dice, before and after.
 
-The logits come from the simplest model that knows where it looks: a logistic regression of the
-readers' consensus on a pixel's intensity and its squared distance to the centre of the crop,
-fitted on all pixels of a random half of the patients. Its probabilities are honest, so few reach
-1/2 and many masks are empty; a second set of logits has its intercept moved to where the plain
-sigmoid's pooled Dice on the fitted half is largest. What STD does to either is measured on both
-halves, reported apart. No network, no classifier: lambda2 = 0.
+The logits come from the simplest model that knows the position of a pixel: a logistic regression
+of the readers' consensus on a pixel's intensity and its squared distance to the centre of the
+crop, fitted on all pixels of a random half of the patients. Its probabilities are calibrated, so
+few reach 1/2 and many masks are empty. A second set of logits has another intercept, with which
+the plain sigmoid's pooled Dice on the fitted half is largest. The effect of STD on both is
+measured on both halves, reported separately. There is no classifier: lambda2 = 0.
 
-lambda1 = 1, as in the paper, is beside a strong lambda1 = 8. That is above 2 epsilon: the energy
-is no longer convex, so x depends on the start x_0 = Sig(u), and ten steps need not reach a fixed
-point (`largest_last_step` says how far the next one would move). It still falls at every step.
+lambda1 is 1, as in the paper, or 8. The latter is above 2 epsilon: the energy is no longer convex,
+so x depends on the start x_0 = Sig(u), and ten steps need not reach a fixed point
+(`largest_last_step` is the change in one more step). The energy still decreases at every step.
 
 Needs the file lidc_pretrain.npz and its .csv, in --data or in the folder NODULE_REAL_DATA.
 
@@ -17,58 +17,33 @@ Needs the file lidc_pretrain.npz and its .csv, in --data or in the folder NODULE
 """
 
 import argparse
-import csv
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
+from crops import SOURCES, load_real, parse_with_data
 
 from nodule_lesson.provenance import provenance, seconds, sha256
 from nodule_lesson.std import iterates, soft_threshold_dynamics
 
-SIGMAS, STRENGTHS, EPSILON, ITERATIONS, BATCH, SEED = (1.0, 3.0, 5.0), (1.0, 8.0), 1.0, 10, 10, 0
-SOURCES = [
-    {
-        "name": "LIDC-IDRI",
-        "citation": "Armato III SG et al. Data From LIDC-IDRI. The Cancer Imaging Archive, 2015.",
-        "doi": "10.7937/K9/TCIA.2015.LO9QL9SX",
-        "licence": "CC BY 3.0",
-    },
-    {
-        "name": "LUNA16",
-        "citation": "Setio AAA et al. Validation, comparison, and combination of algorithms for "
-        "automatic detection of pulmonary nodules in computed tomography images: the LUNA16 "
-        "challenge. Medical Image Analysis 42, 1-13, 2017.",
-        "doi": "10.1016/j.media.2017.06.015",
-        "licence": "CC BY 4.0",
-    },
-]
+SIGMAS, LAMBDA1S, EPSILON, ITERATIONS, BATCH, SEED = (1.0, 3.0, 5.0), (1.0, 8.0), 1.0, 10, 10, 0
 
 
-def load(folder, slices=None):
+def load(folder, count=None):
     """images (N, H, W) uint8, consensus (N, H, W) bool, patients (N,) of the real slices.
 
-    The consensus holds the pixels that at least half of the nodule's readers drew. slices: take
-    only so many, evenly spread.
+    count: how many slices, evenly distributed; None for all.
     """
-    with (folder / "lidc_pretrain.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    chosen = np.arange(len(rows))
-    if slices is not None:
-        chosen = np.linspace(0, len(rows) - 1, slices).round().astype(int)
-    with np.load(folder / "lidc_pretrain.npz") as data:
-        images, bits = data["images"][chosen], data["masks_bits"][chosen]
-    readers = np.array([int(rows[i]["n_readers"]) for i in chosen])
-    consensus = 2 * np.bitwise_count(bits) >= readers[:, None, None]
-    patients = np.array([rows[i]["patient"] for i in chosen])
-    return torch.from_numpy(images), torch.from_numpy(consensus), patients
+    slices = load_real(folder)
+    if count is not None:
+        slices = slices[np.linspace(0, len(slices) - 1, count).round().astype(int)]
+    return torch.from_numpy(slices.images), torch.from_numpy(slices.masks), slices.patients
 
 
 def split(patients):
-    """True for the slices of the half of the patients that the model is fitted on."""
+    """Whether each slice is of the half of the patients on whom the model is fitted, bool (N,)."""
     names = np.unique(patients)
     half = np.random.default_rng(SEED).permutation(names)[: len(names) // 2]
     return torch.from_numpy(np.isin(patients, half))
@@ -84,7 +59,7 @@ def features(images):
 
 
 def fit(images, consensus, iterations=25, batch=100):
-    """Logistic regression by Newton's method, over every pixel: the three weights, float64."""
+    """The three weights of a logistic regression over all pixels, by Newton's method, float64."""
     weights = torch.zeros(3, dtype=torch.float64)
     for _ in range(iterations):
         gradient = torch.zeros(3, dtype=torch.float64)
@@ -102,7 +77,7 @@ def fit(images, consensus, iterations=25, batch=100):
 
 
 def best_intercept(u, consensus):
-    """What to add to the logits for the largest pooled Dice of the plain sigmoid: 0 to 4."""
+    """The number, 0 to 4, to add to the logits for the largest pooled Dice of the sigmoid."""
     shifts = [step / 4 for step in range(17)]
     return max(shifts, key=lambda shift: pooled_dice(u + shift >= 0, consensus))
 
@@ -123,8 +98,8 @@ def boundary_length(mask):
     return math.pi / 4 * (rows + columns)
 
 
-def figures(mask, consensus):
-    """What is reported of one group of slices."""
+def measures(mask, consensus):
+    """The numbers that are reported for one group of slices."""
     both = (mask & consensus).sum((1, 2)).double()
     sizes = mask.sum((1, 2)).double() + consensus.sum((1, 2)).double()
     drawn = consensus.any(2).any(1)
@@ -140,64 +115,56 @@ def figures(mask, consensus):
 
 
 def run(u, sigma, lambda1):
-    """Masks, seconds and the largest change that one more step would make."""
+    """Masks, seconds, and the largest change in one more step."""
     arguments = {"sigma": sigma, "lambda1": lambda1, "epsilon": EPSILON}
-    masks, spent, last = [], 0.0, 0.0
+    masks, duration, last_step = [], 0.0, 0.0
     for batch in u.split(BATCH):
         start = seconds()
         x = soft_threshold_dynamics(batch, iterations=ITERATIONS, **arguments)
-        spent += seconds() - start
+        duration += seconds() - start
         after = iterates(batch, start=x, iterations=1, **arguments)[-1]
-        last = max(last, (after - x).abs().max().item())
+        last_step = max(last_step, (after - x).abs().max().item())
         masks.append(x >= 0.5)
-    return torch.cat(masks), spent, last
+    return torch.cat(masks), duration, last_step
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("NODULE_REAL_DATA"),
-        help="folder with lidc_pretrain.npz and .csv ($NODULE_REAL_DATA)",
-    )
-    parser.add_argument("--slices", type=int, help="only so many slices, evenly spread (all)")
+    parser.add_argument("--slices", type=int, help="number of slices, evenly distributed (all)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
     parser.add_argument("--out", type=Path, help="JSON file to write; without it, only print")
-    options = parser.parse_args(arguments)
-    if options.data is None:
-        parser.error("no data: set NODULE_REAL_DATA or give --data.")
+    options = parse_with_data(parser, arguments)
     torch.set_num_threads(options.threads)
 
-    images, consensus, patients = load(Path(options.data), options.slices)
+    images, consensus, patients = load(options.data, options.slices)
     fitted = split(patients)
     groups = {"held_out": ~fitted, "fitted": fitted}
     weights = fit(images[fitted], consensus[fitted])
-    u = torch.cat([features(part) @ weights.float() for part in images.split(100)])
+    u = torch.cat([features(chunk) @ weights.float() for chunk in images.split(100)])
 
     shift = best_intercept(u[fitted], consensus[fitted])
 
-    def row(logits, lambda1, sigma, mask, spent, last):
-        found = {"logits": logits, "lambda1": lambda1, "sigma": sigma}
-        found["seconds"] = round(spent, 3)
-        found["largest_last_step"] = last
-        found |= {name: figures(mask[group], consensus[group]) for name, group in groups.items()}
+    def row(logits, lambda1, sigma, mask, duration, last_step):
+        result = {"logits": logits, "lambda1": lambda1, "sigma": sigma}
+        result["seconds"] = round(duration, 3)
+        result["largest_last_step"] = last_step
+        result |= {name: measures(mask[group], consensus[group]) for name, group in groups.items()}
         for name in groups:
-            group = found[name]
+            group = result[name]
             print(
-                f"{logits:9}  lambda1 {lambda1:g}  sigma {sigma}  {name:8}  {spent:7.2f} s  "
+                f"{logits:9}  lambda1 {lambda1:g}  sigma {sigma}  {name:8}  {duration:7.2f} s  "
                 f"length {group['mean_boundary_length']:7.2f}  "
                 f"mean Dice {group['mean_dice']:.4f}  pooled {group['pooled_dice']:.4f}",
                 flush=True,
             )
-        return found
+        return result
 
     rows = []
     for logits, field in (("as fitted", u), ("shifted", u + shift)):
         start = seconds()
         before = torch.cat([torch.sigmoid(batch) >= 0.5 for batch in field.split(BATCH)])
         rows.append(row(logits, 0.0, None, before, seconds() - start, 0.0))
-        for lambda1 in STRENGTHS:
+        for lambda1 in LAMBDA1S:
             for sigma in SIGMAS:
                 rows.append(row(logits, lambda1, sigma, *run(field, sigma, lambda1)))
 
@@ -217,7 +184,7 @@ def main(arguments=None):
             "boundary_length": "edges between unlike 4-neighbours times pi / 4, in pixels, "
             "mean over all slices of the group; the image border is no boundary",
             "largest_last_step": "largest change of a pixel that one more step would make",
-            "not_convex": [strength for strength in STRENGTHS if strength > 2 * EPSILON],
+            "not_convex": [lambda1 for lambda1 in LAMBDA1S if lambda1 > 2 * EPSILON],
         },
         "model": {
             "kind": "logistic regression of the consensus on every pixel of the fitted half",
@@ -237,7 +204,7 @@ def main(arguments=None):
         "rows": rows,
         "data": {
             "file": "lidc_pretrain.npz",
-            "sha256": sha256(Path(options.data) / "lidc_pretrain.npz"),
+            "sha256": sha256(options.data / "lidc_pretrain.npz"),
             "slices": len(images),
             "sources": SOURCES,
         },

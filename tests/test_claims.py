@@ -19,17 +19,17 @@ from nodule_lesson.experiments.claims import (
     NOT_RUN,
     SUPPORTED,
     UNDECIDED,
-    Better,
     Claim,
+    Comparison,
 )
 
 PATIENTS = np.repeat(np.arange(60), 5)
 
 
 class MadeUp:
-    """Results with what `claims` asks for: rows by mean, seeds by their own shifts.
+    """Results made up for `claims`.
 
-    means: row -> mean. seeds: shifts of the seeds. noise: sd of a lesion's own value.
+    means: {row: mean}. seeds: what each seed adds to the mean. noise: sd of the lesions' values.
     """
 
     def __init__(self, means, seeds=(-0.01, 0.0, 0.01), noise=0.05):
@@ -46,7 +46,7 @@ class MadeUp:
         assert test == "large"
         return self.values[row]
 
-    def of(self, row):
+    def runs_of(self, row):
         return [{"scores": {"train": {"dice": seed.tolist()}}} for seed in self.values[row]]
 
     def compare(self, row, other, measure="dice", test="large"):
@@ -69,64 +69,65 @@ class MadeUp:
         (0.10, (0.0, 0.0), 0.05, SUPPORTED, 1),
     ],
 )
-def test_lesions_decide_and_seeds_are_told(gap, seeds, noise, verdict, apart):
+def test_lesions_decide_and_seeds_are_reported(gap, seeds, noise, verdict, apart):
     results = MadeUp({"a": 0.6 + gap, "b": 0.6}, seeds, noise)
-    found = claims.weigh(results, Better("a", "b"))
-    assert (found.verdict, found.apart) == (verdict, apart)
-    assert found.difference == results.compare("a", "b")
-    assert found.learnt is all((results.values[row].mean(axis=1) >= 0.5).all() for row in "ab")
+    evidence = claims.evaluate(results, Comparison("a", "b"))
+    assert (evidence.verdict, evidence.apart) == (verdict, apart)
+    assert evidence.difference == results.compare("a", "b")
+    assert evidence.learnt is all((results.values[row].mean(axis=1) >= 0.5).all() for row in "ab")
     means = [results.scores(row).mean(axis=1) for row in "ab"]
-    np.testing.assert_allclose(found.bands, [(m.min(), m.max()) for m in means])
+    np.testing.assert_allclose(evidence.bands, [(m.min(), m.max()) for m in means])
     # The same comparison the other way round has the opposite verdict.
     opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED, UNDECIDED: UNDECIDED}
-    back = claims.weigh(results, Better("b", "a"))
+    back = claims.evaluate(results, Comparison("b", "a"))
     assert (back.verdict, back.apart) == (opposite[verdict], -apart)
     if verdict == UNDECIDED:
-        assert found.strength == UNDECIDED
+        assert evidence.strength == UNDECIDED
     else:
-        assert found.strength == (FIRM if apart else BY_PATIENTS)
+        assert evidence.strength == (FIRM if apart else BY_PATIENTS)
 
 
-def test_who_has_not_learnt_is_told_in_the_verdict():
+def test_a_verdict_reports_a_row_that_has_not_learnt():
     """One run of three below one half on its own training lesions is enough."""
     results = MadeUp({"a": 0.9, "b": 0.7, "slow": 0.505, "idle": 0.1})
-    slow, idle, b = (Better("a", other) for other in ("slow", "idle", "b"))
+    slow, idle, b = (Comparison("a", other) for other in ("slow", "idle", "b"))
     assert claims.train_dice(results, "slow").shape == (3,)
-    assert [claims.weigh(results, part).learnt for part in (slow, idle, b)] == [False, False, True]
-    for parts, some, learnt in [
+    learnt = [claims.evaluate(results, comparison).learnt for comparison in (slow, idle, b)]
+    assert learnt == [False, False, True]
+    for comparisons, any_suffices, learnt in [
         ((b,), False, True),
         ((b, idle), False, False),
         ((b, idle), True, True),
         ((slow, idle), True, False),
     ]:
-        judged = claims.judge(results, Claim("", "", parts, some))
-        assert judged.verdict == SUPPORTED and judged.learnt is learnt
+        judgement = claims.evaluate_claim(results, Claim("", "", comparisons, any_suffices))
+        assert judgement.verdict == SUPPORTED and judgement.learnt is learnt
 
 
 @pytest.mark.parametrize("measure", claims.LOWER_IS_BETTER)
 def test_of_distances_the_smaller_is_better(measure):
     results = MadeUp({"near": 1.0, "far": 2.0})
-    found = claims.weigh(results, Better("near", "far", measure))
-    assert found.verdict == SUPPORTED and found.difference.low > 0 and found.apart == 1
+    evidence = claims.evaluate(results, Comparison("near", "far", measure))
+    assert evidence.verdict == SUPPORTED and evidence.difference.low > 0 and evidence.apart == 1
     raw = results.compare("near", "far", measure)
-    turned = dataclasses.astuple(found.difference)
+    turned = dataclasses.astuple(evidence.difference)
     assert turned == (-raw.mean, -raw.high, -raw.low, raw.sd, raw.count)
-    assert claims.weigh(results, Better("far", "near", measure)).verdict == CONTRADICTED
+    assert claims.evaluate(results, Comparison("far", "near", measure)).verdict == CONTRADICTED
 
 
 def test_a_row_that_is_missing_was_not_run():
-    found = claims.weigh(MadeUp({"a": 0.5}), Better("a", "b"))
-    assert found.verdict == NOT_RUN and found.difference is None
+    evidence = claims.evaluate(MadeUp({"a": 0.5}), Comparison("a", "b"))
+    assert evidence.verdict == NOT_RUN and evidence.difference is None
 
 
 LADDER = MadeUp({"top": 0.9, "high": 0.7, "twin": 0.7, "low": 0.5})
 # Verdicts of top, twin and low against "high": for, open, against; and of a row that is missing.
-FOR, OPEN, AGAINST = (Better(row, "high") for row in ("top", "twin", "low"))
-MISSING = Better("nobody", "high")
+FOR, OPEN, AGAINST = (Comparison(row, "high") for row in ("top", "twin", "low"))
+MISSING = Comparison("nobody", "high")
 
 
 @pytest.mark.parametrize(
-    "parts, every, some",
+    "comparisons, if_all_are_needed, if_any_suffices",
     [
         ([FOR, FOR], SUPPORTED, SUPPORTED),
         ([FOR, OPEN], UNDECIDED, SUPPORTED),
@@ -139,9 +140,11 @@ MISSING = Better("nobody", "high")
         ([OPEN, MISSING], NOT_RUN, NOT_RUN),
     ],
 )
-def test_a_claim_of_all_and_a_claim_of_some(parts, every, some):
-    assert claims.judge(LADDER, Claim("", "", tuple(parts))).verdict == every
-    assert claims.judge(LADDER, Claim("", "", tuple(parts), some=True)).verdict == some
+def test_a_claim_needs_all_comparisons_or_any(comparisons, if_all_are_needed, if_any_suffices):
+    claim = Claim("", "", tuple(comparisons))
+    assert claims.evaluate_claim(LADDER, claim).verdict == if_all_are_needed
+    claim = dataclasses.replace(claim, any_suffices=True)
+    assert claims.evaluate_claim(LADDER, claim).verdict == if_any_suffices
 
 
 def test_the_seeds_of_a_claim_are_those_that_its_verdict_rests_on():
@@ -149,19 +152,19 @@ def test_the_seeds_of_a_claim_are_those_that_its_verdict_rests_on():
     results = MadeUp({"far": 0.9, "b": 0.6})
     results.rows += ["near", "c"]
     results.values |= MadeUp({"near": 0.7, "c": 0.6}, (-0.1, 0, 0.1)).values
-    firm, loose = Better("far", "b"), Better("near", "c")
-    for parts, some, apart in [
+    firm, loose = Comparison("far", "b"), Comparison("near", "c")
+    for comparisons, any_suffices, apart in [
         ((firm,), False, True),
         ((loose,), False, False),
         ((firm, loose), False, False),
         ((firm, loose), True, True),
     ]:
-        judged = claims.judge(results, Claim("", "", parts, some))
-        assert judged.verdict == SUPPORTED and judged.apart is apart
-        turned = tuple(Better(part.other, part.row) for part in parts)
-        judged = claims.judge(results, Claim("", "", turned, not some))
-        assert judged.verdict == CONTRADICTED and judged.apart is apart
-        assert [one.part for one in judged.evidence] == list(turned)
+        judgement = claims.evaluate_claim(results, Claim("", "", comparisons, any_suffices))
+        assert judgement.verdict == SUPPORTED and judgement.apart is apart
+        turned = tuple(Comparison(pair.other, pair.row) for pair in comparisons)
+        judgement = claims.evaluate_claim(results, Claim("", "", turned, not any_suffices))
+        assert judgement.verdict == CONTRADICTED and judgement.apart is apart
+        assert [evidence.comparison for evidence in judgement.evidence] == list(turned)
 
 
 def test_the_papers_tables_support_the_papers_claims():
@@ -173,10 +176,10 @@ def test_the_papers_tables_support_the_papers_claims():
     }
     off = set()
     for claim in claims.CLAIMS:
-        for part in claim.parts:
-            gap = rows[part.row][part.measure] - rows[part.other][part.measure]
-            if (gap < 0) != (part.measure in claims.LOWER_IS_BETTER):
-                off.add((claim.where, part.row))
+        for pair in claim.comparisons:
+            gap = rows[pair.row][pair.measure] - rows[pair.other][pair.measure]
+            if (gap < 0) != (pair.measure in claims.LOWER_IS_BETTER):
+                off.add((claim.where, pair.row))
     # Freezing helps nowhere in Table 2: the abstract against the paper's own section 4.5.
     assert off == {("abstract", row) for row in claims.FROZEN}
 
@@ -186,13 +189,14 @@ def test_what_the_rule_says_was_fixed_before_is_what_the_protocol_holds():
     from nodule_lesson.experiments.results import results_folder
 
     protocol = json.loads((results_folder() / "protocol.json").read_text(encoding="utf-8"))
-    fixed = {(one["row"], one["other"]) for one in protocol["comparisons"]}
+    fixed = {(pair["row"], pair["other"]) for pair in protocol["comparisons"]}
     assert len(fixed) == len(protocol["comparisons"]) == 13
     assert "Dice" in protocol["primary_endpoint"] and "interval" in protocol["decision"]
     assert "thirteen comparisons of Dice" in " ".join(claims.__doc__.split())
-    asked = {frozenset((p.row, p.other)) for claim in claims.CLAIMS for p in claim.parts}
-    assert asked == {frozenset(pair) for pair in fixed}
-    secondary = {p.measure for claim in claims.CLAIMS for p in claim.parts} - {"dice"}
+    comparisons = [pair for claim in claims.CLAIMS for pair in claim.comparisons]
+    claimed = {frozenset((pair.row, pair.other)) for pair in comparisons}
+    assert claimed == {frozenset(pair) for pair in fixed}
+    secondary = {pair.measure for pair in comparisons} - {"dice"}
     assert secondary == {"precision", "sensitivity", "iou", "hausdorff_distance", "assd"}
 
 
@@ -207,11 +211,11 @@ def test_the_book_names_the_measures_in_which_freezing_nothing_is_best():
         )
         == "no freezing"
     ]
-    told = f"in {', '.join(best[:-1])} and {best[-1]}"
-    assert told == "in Dice, IoU, HD and ASSD"
+    sentence = f"in {', '.join(best[:-1])} and {best[-1]}"
+    assert sentence == "in Dice, IoU, HD and ASSD"
     book = Path(__file__).parent.parent / "book"
     for page in ("transfer_learning", "reading_the_tables"):
-        assert told in (book / f"{page}.md").read_text(encoding="utf-8")
+        assert sentence in (book / f"{page}.md").read_text(encoding="utf-8")
 
 
 def test_the_names_are_those_of_the_experiments():
@@ -219,8 +223,10 @@ def test_the_names_are_those_of_the_experiments():
 
     for number, names in TABLES.items():
         assert tuple(paper.ROWS[number].values()) == names
-    asked = {row for c in claims.CLAIMS for part in c.parts for row in (part.row, part.other)}
-    assert asked <= set(ROWS)
+    claimed = {
+        row for c in claims.CLAIMS for pair in c.comparisons for row in (pair.row, pair.other)
+    }
+    assert claimed <= set(ROWS)
 
 
 # --- misses and contours ------------------------------------------------------------------------

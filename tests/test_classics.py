@@ -47,7 +47,7 @@ def test_the_central_part_is_that_of_a_walk(seed):
     mask = random.random((21, 16)) < random.uniform(0.1, 0.7)
     away = [np.hypot(y - 10, x - 7.5) for y, x in np.argwhere(mask)]
     found = classics.central(mask)
-    if min(away, default=np.inf) > classics.REACH:
+    if min(away, default=np.inf) > classics.MAX_DISTANCE:
         assert not found.any()
         return
     start = tuple(np.argwhere(mask)[int(np.argmin(away))])
@@ -66,7 +66,7 @@ def test_what_is_far_from_the_centre_is_no_nodule():
     mask = np.zeros((64, 64), bool)
     mask[40:50, 40:50] = True
     assert not classics.central(mask).any()
-    np.testing.assert_array_equal(classics.central(mask, reach=13), mask)
+    np.testing.assert_array_equal(classics.central(mask, max_distance=13), mask)
     assert not classics.central(np.zeros((64, 64), bool)).any()
 
 
@@ -203,7 +203,7 @@ def test_a_nodule_on_the_wall_is_lost_to_all_but_the_walker():
 def test_twice_as_many_rounds_change_next_to_nothing(crops, monkeypatch):
     chosen = [crop for crop in crops[0][:4]]
     before = [(classics.k_means(crop), classics.chan_vese(crop)) for crop in chosen]
-    monkeypatch.setattr(classics, "ROUNDS", 100)
+    monkeypatch.setattr(classics, "ITERATIONS", 100)
     for crop, masks in zip(chosen, before, strict=True):
         after = classics.k_means(crop), classics.chan_vese(crop)
         assert max((a ^ b).mean() for a, b in zip(masks, after, strict=True)) < 0.002

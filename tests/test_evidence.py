@@ -1,4 +1,4 @@
-"""nodule_lesson.experiments.evidence: what runs of several clinics say, and what is decided."""
+"""nodule_lesson.experiments.evidence: means, differences and decisions from several clinics."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ CLINICS, PATIENTS = (1, 2, 3), np.repeat(np.arange(20), 2)
 
 
 def made_up(random, rows, seeds=3, train=0.9, runs_sd=0.02):
-    """Evidence of rows with these true means: a run and a patient shift Dice, both at random."""
+    """Evidence with rows of these true means, to which runs and patients add random shifts."""
     lesions = {
         clinic: {"large": {"patient": [f"p{k}" for k in PATIENTS]}, "small": {}, "train": {}}
         for clinic in CLINICS
@@ -45,41 +45,42 @@ PAIR = [{"row": "proposed", "other": "unet", "claim": "better"}]
 
 
 def test_runs_of_one_clinic_and_seed_are_paired():
-    found = made_up(np.random.default_rng(0), {"proposed": 0.8, "unet": 0.7})
+    experiment = made_up(np.random.default_rng(0), {"proposed": 0.8, "unet": 0.7})
     values, clinics = [], []
-    for key, run in sorted(found.of("proposed").items()):
-        other = found.of("unet")[key]
+    for key, run in sorted(experiment.runs_of("proposed").items()):
+        other = experiment.runs_of("unet")[key]
         values.append(np.subtract(*(np.array(r["scores"]["large"]["dice"]) for r in (run, other))))
         clinics.append(key[0])
     expected = crossed(np.array(values), np.array([f"p{k}" for k in PATIENTS]), clinics)
-    assert found.compare("proposed", "unet") == expected
-    assert found.compare("proposed", "unet").mean == pytest.approx(0.1, abs=0.03)
+    assert experiment.compare("proposed", "unet") == expected
+    assert experiment.compare("proposed", "unet").mean == pytest.approx(0.1, abs=0.03)
 
 
 def test_rows_of_other_seeds_are_compared_by_clinic():
     random = np.random.default_rng(1)
-    found = made_up(random, {"proposed": 0.8, "unet": 0.7}, seeds={"proposed": 3, "unet": 1})
+    experiment = made_up(random, {"proposed": 0.8, "unet": 0.7}, seeds={"proposed": 3, "unet": 1})
 
     def by_clinic(row):
         dice = {clinic: [] for clinic in CLINICS}
-        for (clinic, _), run in found.of(row).items():
+        for (clinic, _), run in experiment.runs_of(row).items():
             dice[clinic].append(run["scores"]["large"]["dice"])
         return [np.mean(values) for values in dice.values()]
 
     one, two = by_clinic("proposed"), by_clinic("unet")
-    difference = found.compare("proposed", "unet")
+    difference = experiment.compare("proposed", "unet")
     assert difference.mean == pytest.approx(np.mean(one) - np.mean(two))
     expected = np.subtract(one, two).var(ddof=1) / 3
     assert difference.of_trainings == pytest.approx(expected)
 
 
-def test_the_small_test_is_one_mean_a_clinic():
-    found = made_up(np.random.default_rng(2), {"unet": 0.7})
+def test_the_small_test_has_one_mean_per_clinic():
+    experiment = made_up(np.random.default_rng(2), {"unet": 0.7})
+    runs = experiment.runs_of("unet").items()
     by_clinic = [
-        np.mean([np.mean(r["scores"]["small"]["dice"]) for (c, _), r in found.of("unet").items()
-                 if c == clinic]) for clinic in CLINICS
-    ]  # fmt: skip
-    mean, low, high = found.mean("unet", test="small")
+        np.mean([np.mean(run["scores"]["small"]["dice"]) for (c, _), run in runs if c == clinic])
+        for clinic in CLINICS
+    ]
+    mean, low, high = experiment.mean("unet", test="small")
     assert mean == pytest.approx(np.mean(by_clinic))
     half = stats.t.ppf(0.975, 2) * stats.sem(by_clinic)
     assert (low, high) == pytest.approx((mean - half, mean + half))
@@ -89,19 +90,19 @@ def test_a_comparison_is_decided_only_between_rows_that_have_learnt():
     random = np.random.default_rng(3)
     rows = {"proposed": 0.9, "unet": 0.6}
     for train, verdict in ((0.9, evidence.DECIDED), (0.7, evidence.OPEN)):
-        (one,) = made_up(random, rows, train=train).primary(PAIR)
-        assert one.verdict == verdict and one.p < 0.05
-    (one,) = made_up(random, {"proposed": 0.8, "unet": 0.8}).primary(PAIR)
-    assert one.verdict == evidence.OPEN
-    (one,) = made_up(random, {"unet": 0.8}).primary(PAIR)
-    assert (one.verdict, one.difference, one.p) == (evidence.NOT_RUN, None, None)
+        (decision,) = made_up(random, rows, train=train).primary(PAIR)
+        assert decision.verdict == verdict and decision.p < 0.05
+    (decision,) = made_up(random, {"proposed": 0.8, "unet": 0.8}).primary(PAIR)
+    assert decision.verdict == evidence.OPEN
+    (decision,) = made_up(random, {"unet": 0.8}).primary(PAIR)
+    assert (decision.verdict, decision.difference, decision.p) == (evidence.NOT_RUN, None, None)
 
 
 def test_p_values_are_corrected_for_all_comparisons_of_the_protocol():
-    found = made_up(np.random.default_rng(4), {"proposed": 0.85, "unet": 0.7})
-    alone = found.primary(PAIR)[0].p
+    experiment = made_up(np.random.default_rng(4), {"proposed": 0.85, "unet": 0.7})
+    alone = experiment.primary(PAIR)[0].p
     listed = PAIR + [{"row": "transfer", "other": "unet", "claim": "not run"}] * 7
-    assert found.primary(listed)[0].p == pytest.approx(min(1, 8 * alone))
+    assert experiment.primary(listed)[0].p == pytest.approx(min(1, 8 * alone))
 
 
 def test_seeds_of_one_method_are_called_different_about_once_in_twenty():
@@ -123,11 +124,11 @@ def test_the_choice_follows_the_rule():
         "proposed (Dice by nodule)": 0.70,
     }
     rates = {f"proposed (Dice by {over}, fast STD)": 0.9 for over in ("slice", "batch", "nodule")}
-    found = made_up(random, {**means, **rates}, seeds=1, runs_sd=0.0)
-    assert evidence.choose(found)[:2] == ("batch", True)
-    for run in found.runs["unet (Dice by batch)"].values():
+    experiment = made_up(random, {**means, **rates}, seeds=1, runs_sd=0.0)
+    assert evidence.choose(experiment)[:2] == ("batch", True)
+    for run in experiment.runs["unet (Dice by batch)"].values():
         run["scores"]["train"]["dice"] = [0.4] * 5  # has not learnt: its reading is out
-    assert evidence.choose(found)[0] == "slice"
+    assert evidence.choose(experiment)[0] == "slice"
 
 
 def test_the_night_trains_as_the_choice_has_said():
@@ -148,14 +149,18 @@ def test_the_night_trains_as_the_choice_has_said():
 
 def test_a_stage_is_printed_beside_the_paper(monkeypatch, capsys):
     random = np.random.default_rng(8)
-    found = made_up(random, {"unet": 0.7, "proposed": 0.9}, train=0.9)
-    monkeypatch.setattr(evidence, "read", lambda *given, **how: found)
+    experiment = made_up(random, {"unet": 0.7, "proposed": 0.9}, train=0.9)
+    monkeypatch.setattr(evidence, "read", lambda *given, **how: experiment)
     show_stage(grid.STAGES["1"], None)
-    said = capsys.readouterr().out
-    assert "0.753" in said and "0.801" in said  # the paper's Dice of both
-    mean = found.mean("unet").mean
-    assert any(line.startswith("unet") and f"{mean:.3f} (" in line for line in said.splitlines())
-    assert "proposed - unet: 0." in said and "decided" in said and "has not learnt" in said
+    printed = capsys.readouterr().out
+    assert "0.753" in printed and "0.801" in printed  # the paper's Dice of both
+    mean = experiment.mean("unet").mean
+    assert any(
+        line.startswith("unet") and f"{mean:.3f} (" in line for line in printed.splitlines()
+    )
+    assert (
+        "proposed - unet: 0." in printed and "decided" in printed and "has not learnt" in printed
+    )
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -171,10 +176,10 @@ DONE = [
 def test_committed_runs_are_those_of_a_stage_and_can_be_traced(place):
     name, profile = place.name.rsplit("-", 1)
     planned = {
-        one.name: one
+        run.name: run
         for stage in grid.STAGES
-        for one in grid.runs_of_stage(stage)
-        if (one.data, one.profile.name) == (name, profile)
+        for run in grid.runs_of_stage(stage)
+        if (run.data, run.profile.name) == (name, profile)
     }
     files = {file.stem: file for file in place.glob("*-seed*.json")}
     assert set(files) <= set(planned)
@@ -184,7 +189,7 @@ def test_committed_runs_are_those_of_a_stage_and_can_be_traced(place):
         assert not any(f'"/{top}' in text for top in ("home", "root", "tmp", "work"))
     if files:
         assert sum(len(runs) for runs in evidence.read(name, profile).runs.values()) == len(files)
-    # Whoever is tested on is never trained on, but for the lesion-wise left-out part.
+    # No patient of a test is trained on, except in the small test, which is split by lesion.
     for file in place.glob("lesions-clinic*.json"):
         lesions = json.loads(file.read_text(encoding="utf-8"))
         for test in lesions.keys() & {"large", "external"}:
@@ -211,13 +216,15 @@ def test_a_missing_folder_and_a_missing_clinic_are_named(tmp_path):
     (place / "unet-clinic2-seed0.json").write_text(json.dumps(run), encoding="utf-8")
     with pytest.raises(ValueError, match="clinic 2, whose lesions are not there"):
         evidence.read("discs", folder=tmp_path)
-    found = made_up(np.random.default_rng(7), {"unet": 0.7})
+    experiment = made_up(np.random.default_rng(7), {"unet": 0.7})
     with pytest.raises(ValueError, match="row must be one of unet"):
-        found.of("proposed")
-    alone = copy.copy(found)
-    alone.runs = {"unet": {key: run for key, run in found.of("unet").items() if key[0] == 1}}
+        experiment.runs_of("proposed")
+    alone = copy.copy(experiment)
+    alone.runs = {
+        "unet": {key: run for key, run in experiment.runs_of("unet").items() if key[0] == 1}
+    }
     with pytest.raises(ValueError, match="two clinics"):
         alone.compare("unet", "unet")
     mean, *interval = alone.mean("unet")
-    values = [run["scores"]["large"]["dice"] for run in alone.of("unet").values()]
+    values = [run["scores"]["large"]["dice"] for run in alone.runs_of("unet").values()]
     assert mean == pytest.approx(np.mean(values)) and np.isnan(interval).all()

@@ -1,4 +1,4 @@
-"""nodule_lesson.experiments: the grid, its data, one run, who computes it, what came of it."""
+"""nodule_lesson.experiments: the grid, its data, one run, the schedule, the results."""
 
 import copy
 import json
@@ -19,9 +19,8 @@ from safetensors import safe_open
 from nodule_lesson import provenance
 from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.evaluation.measures import assd, hausdorff_distance
-from nodule_lesson.experiments import data as sets
-from nodule_lesson.experiments import grid, results, schedule, scoring, variants
-from nodule_lesson.experiments import runner as run
+from nodule_lesson.experiments import data as datasets
+from nodule_lesson.experiments import grid, results, runner, schedule, scoring, variants
 from nodule_lesson.experiments.__main__ import main
 from nodule_lesson.networks.freezing import freeze
 from nodule_lesson.std import printed_iteration, soft_threshold_dynamics
@@ -72,7 +71,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(folder):
-    return sets.load(folder, side=32)
+    return datasets.load(folder, side=32)
 
 
 def one_run(row="proposed", seed=0, profile=TINY):
@@ -95,18 +94,18 @@ def test_the_grid_holds_the_papers_tables_and_more():
 @pytest.mark.parametrize("profile", grid.PROFILES)
 def test_every_run_has_its_own_file_and_a_configuration_for_json(profile):
     runs = grid.runs("all", profile)
-    assert len({one.name for one in runs}) == len(runs)
-    for one in runs:
-        assert json.loads(json.dumps(one.configuration)) == one.configuration
-        assert set(one.name) <= set("abcdefghijklmnopqrstuvwxyzCDFST0123456789-")
-    seeds = [one.seed for one in runs]
+    assert len({run.name for run in runs}) == len(runs)
+    for run in runs:
+        assert json.loads(json.dumps(run.configuration)) == run.configuration
+        assert set(run.name) <= set("abcdefghijklmnopqrstuvwxyzCDFST0123456789-")
+    seeds = [run.seed for run in runs]
     assert seeds == sorted(seeds)  # whole seeds first
 
 
 def test_the_papers_profile_has_its_folds_and_its_numbers():
     paper = grid.PROFILES["paper"]
     runs = grid.runs(1, "paper")
-    assert len(runs) == 5 * 5 and {one.fold for one in runs} == set(range(5))
+    assert len(runs) == 5 * 5 and {run.fold for run in runs} == set(range(5))
     assert (paper.batch, paper.learning_rate, paper.weight_decay, paper.decay) == (
         *(10, 1e-3, 1e-8),
         0.75,
@@ -117,8 +116,8 @@ def test_the_papers_profile_has_its_folds_and_its_numbers():
 def test_rows_of_the_laptop_take_the_same_number_of_steps_in_all():
     laptop = grid.PROFILES["laptop"]
     before = {True: laptop.pretrain_steps, False: 0}
-    assert {one.steps(0) + before[one.row.pretrained] for one in grid.runs("all")} == {500}
-    steps = {one.row.name: one.configuration["profile"]["steps"] for one in grid.runs("all")}
+    assert {run.steps(0) + before[run.row.pretrained] for run in grid.runs("all")} == {500}
+    steps = {run.row.name: run.configuration["profile"]["steps"] for run in grid.runs("all")}
     assert (steps["proposed"], steps["transfer"]) == (500, 200)
 
 
@@ -136,20 +135,20 @@ def test_a_stage_crosses_its_rows_with_clinics_and_seeds(stage):
     runs, wanted = grid.runs_of_stage(stage), grid.STAGES[stage]
     clinics = wanted.clinics or grid.PROFILES[wanted.profile].clinics
     assert (
-        len({one.name for one in runs}) == len(runs) == len(wanted.rows) * clinics * wanted.seeds
+        len({run.name for run in runs}) == len(runs) == len(wanted.rows) * clinics * wanted.seeds
     )
-    assert {(one.seed, one.clinic) for one in runs} == {
+    assert {(run.seed, run.clinic) for run in runs} == {
         (seed, clinic + 1) for seed in range(wanted.seeds) for clinic in range(clinics)
     }
-    for one in runs:
-        assert json.loads(json.dumps(one.configuration)) == one.configuration
-        assert one.configuration["clinic"] == one.clinic
+    for run in runs:
+        assert json.loads(json.dumps(run.configuration)) == run.configuration
+        assert run.configuration["clinic"] == run.clinic
 
 
 def test_the_night_trains_for_the_papers_epochs_with_the_papers_rates():
-    one = grid.runs_of_stage("1")[0]
-    assert one.steps(283) == 1415 and one.profile.epochs == 50
-    assert one.profile.learning_rate == one.profile.std_learning_rate == 1e-3
+    run = grid.runs_of_stage("1")[0]
+    assert run.steps(283) == 1415 and run.profile.epochs == 50
+    assert run.profile.learning_rate == run.profile.std_learning_rate == 1e-3
     assert len(grid.runs_of_stage("1")) == 81
     (full,) = grid.runs_of_stage("3")
     assert full.profile.width == 64 and grid.model_options(full.row, full.profile) == {}
@@ -181,9 +180,9 @@ def test_the_protocol_names_rows_that_exist_and_the_seeds_of_the_profile():
 
 
 def test_the_clinic_is_split_by_lesion_and_no_slice_is_on_both_sides(folder, data):
-    train, test = sets.lesions_of(data.clinic), sets.lesions_of(data.small)
+    train, test = datasets.lesions_of(data.clinic), datasets.lesions_of(data.small)
     assert len(train) == 8 and len(test) == 2 and not set(train) & set(test)
-    everything = sets.slices_of(PatchSet.open(folder / "clinic"), 32)
+    everything = datasets.slices_of(PatchSet.open(folder / "clinic"), 32)
     assert len(data.clinic) + len(data.small) == len(everything)
     share = [(part.lesion == "").mean() for part in (data.clinic, data.small)]
     assert share == pytest.approx([0.5, 0.5], abs=0.05)
@@ -191,7 +190,7 @@ def test_the_clinic_is_split_by_lesion_and_no_slice_is_on_both_sides(folder, dat
 
 def test_slices_are_cut_around_the_centre_and_scaled_by_eq_6(folder):
     raw = PatchSet.open(folder / "large")
-    cut = sets.slices_of(raw, 32)
+    cut = datasets.slices_of(raw, 32)
     centre = np.asarray(raw.images[5, 8:40, 8:40], float)
     expected = (centre - centre.min()) / (centre.max() - centre.min())
     assert np.allclose(cut.images[5, 0].numpy(), expected, atol=1e-6)
@@ -199,63 +198,63 @@ def test_slices_are_cut_around_the_centre_and_scaled_by_eq_6(folder):
 
 
 def test_the_large_test_has_two_slices_of_each_lesion_in_order(data):
-    for name in sets.lesions_of(data.large):
-        mine = data.large.slices["slice"][data.large.lesion == name]
-        assert len(mine) == 2 and (np.diff(mine) > 0).all()
+    for name in datasets.lesions_of(data.large):
+        slices = data.large.slices["slice"][data.large.lesion == name]
+        assert len(slices) == 2 and (np.diff(slices) > 0).all()
 
 
 def test_fewer_lesions_keep_their_share_of_empty_slices(data):
-    few = sets.fewer_lesions(data.clinic, 3, seed=0)
-    assert len(sets.lesions_of(few)) == 3 and set(few.lesion) <= set(data.clinic.lesion)
+    few = datasets.fewer_lesions(data.clinic, 3, seed=0)
+    assert len(datasets.lesions_of(few)) == 3 and set(few.lesion) <= set(data.clinic.lesion)
     assert (few.lesion == "").sum() == round(3 / 8 * (data.clinic.lesion == "").sum())
-    other = sets.fewer_lesions(data.clinic, 3, seed=1)
+    other = datasets.fewer_lesions(data.clinic, 3, seed=1)
     assert set(other.lesion) != set(few.lesion)
 
 
 def test_folds_leave_each_lesion_out_once(data):
-    names = set(sets.lesions_of(data.clinic))
-    left = [names - set(sets.lesions_of(sets.fold(data.clinic, k))) for k in range(5)]
+    names = set(datasets.lesions_of(data.clinic))
+    left = [names - set(datasets.lesions_of(datasets.fold(data.clinic, k))) for k in range(5)]
     assert sorted(name for part in left for name in part) == sorted(names)
 
 
 def test_a_second_clinic_and_an_external_test_are_used_where_they_are_there(folder, tmp_path):
-    for part in sets.SETS:
+    for part in datasets.SETS:
         (tmp_path / part).symlink_to(folder / part)
     write_set(tmp_path / "clinic-2", ["k", "l"], 4, 4)
     write_set(tmp_path / "external", ["m", "n"], 2, 5)
-    first, second = (sets.load(tmp_path, 32, clinic=k, most=None) for k in (1, 2))
+    first, second = (datasets.load(tmp_path, 32, clinic=k, most=None) for k in (1, 2))
     assert set(second.clinic.patient) == {"k", "l"} and set(first.clinic.patient) == {"d", "e"}
     assert set(second.external.patient) == {"m", "n"}
     assert list(first.tests) == ["small", "large", "external"]
-    assert list(sets.load(folder, 32).tests) == ["small", "large"]
+    assert list(datasets.load(folder, 32).tests) == ["small", "large"]
     for test in (first.large, first.external):  # every slice of a lesion is scored
-        assert (test.lesion != "").sum() == 3 * len(sets.lesions_of(test))
+        assert (test.lesion != "").sum() == 3 * len(datasets.lesions_of(test))
     with pytest.raises(ValueError, match="lacks clinic-3"):
-        sets.load(tmp_path, 32, clinic=3)
+        datasets.load(tmp_path, 32, clinic=3)
 
 
 def test_sets_that_share_a_patient_are_refused(folder, tmp_path):
-    for part in sets.SETS:
+    for part in datasets.SETS:
         (tmp_path / part).symlink_to(folder / part)
     (tmp_path / "large").unlink()
     write_set(tmp_path / "large", ["d"], 2, 3)
     with pytest.raises(ValueError, match="share no patient"):
-        sets.load(tmp_path, 32)
+        datasets.load(tmp_path, 32)
     with pytest.raises(ValueError, match="lacks pretrain"):
-        sets.load(tmp_path / "large", 32)
+        datasets.load(tmp_path / "large", 32)
     with pytest.raises(ValueError, match="at most 48"):
-        sets.load(folder, 64)
+        datasets.load(folder, 64)
 
 
 def test_simulated_sets_are_made_once_and_share_no_patient(tmp_path, monkeypatch):
     monkeypatch.setenv("NODULE_LESSON_CACHE", str(tmp_path))
     monkeypatch.setattr(
-        sets, "SIMULATED", {part: (*v[:2], 1) for part, v in sets.SIMULATED.items()}
+        datasets, "SIMULATED", {part: (*v[:2], 1) for part, v in datasets.SIMULATED.items()}
     )
-    found = sets.load("simulated", 64, patients=1, workers=1)
-    assert len(found.pretrain) and len(found.clinic) and len(found.large)
-    monkeypatch.setattr(sets, "_crops", None)  # a second time nothing is simulated
-    assert sets.load("simulated", 64, patients=1, workers=1).checksums == found.checksums
+    simulated = datasets.load("simulated", 64, patients=1, workers=1)
+    assert len(simulated.pretrain) and len(simulated.clinic) and len(simulated.large)
+    monkeypatch.setattr(datasets, "_crops", None)  # a second time nothing is simulated
+    assert datasets.load("simulated", 64, patients=1, workers=1).checksums == simulated.checksums
 
 
 # --- networks changed in one respect -------------------------------------------------------------
@@ -265,7 +264,7 @@ def test_simulated_sets_are_made_once_and_share_no_patient(tmp_path, monkeypatch
 def test_every_row_has_a_network_that_runs(name):
     torch.manual_seed(0)
     model = variants.build(grid.ROWS[name], TINY)
-    variants.tell_truth(model, torch.tensor([1.0, 0.0]))
+    variants.set_truth(model, torch.tensor([1.0, 0.0]))
     output = model(torch.rand(2, 1, 32, 32))
     assert output.mask.shape == (2, 1, 32, 32)
     assert torch.equal(output.mask, torch.sigmoid(output.logits))
@@ -278,7 +277,7 @@ def test_every_row_has_a_network_that_runs(name):
 def outputs(row, has_nodule=(1.0, 0.0)):
     torch.manual_seed(0)
     model = variants.build(grid.ROWS[row], TINY).double()
-    variants.tell_truth(model, torch.tensor(has_nodule))
+    variants.set_truth(model, torch.tensor(has_nodule))
     torch.manual_seed(1)
     return model, model(torch.rand(2, 1, 32, 32, dtype=torch.float64))
 
@@ -292,7 +291,7 @@ def test_the_printed_iteration_is_that_of_the_package():
     assert torch.allclose(output.mask, expected, atol=1e-12)
 
 
-def test_the_prior_is_given_the_c_that_the_row_says():
+def test_the_prior_is_given_the_c_of_its_row():
     for row, c in (
         ("proposed", None),
         ("c attached", None),
@@ -325,7 +324,7 @@ def test_a_shuffled_prior_is_given_the_answer_to_another_crop():
 def test_in_16_bits_the_changed_layers_compute_in_32_as_the_layer_does(row):
     torch.manual_seed(0)
     model = variants.build(grid.ROWS[row], TINY)
-    variants.tell_truth(model, torch.tensor([1.0, 0.0]))
+    variants.set_truth(model, torch.tensor([1.0, 0.0]))
     u, c = torch.randn(2, 1, 32, 32), torch.tensor([0.2, 0.9])
     torch.manual_seed(1)
     expected = model.std.logits(u, c)
@@ -338,10 +337,10 @@ def test_in_16_bits_the_changed_layers_compute_in_32_as_the_layer_does(row):
 def test_only_an_attached_prior_lets_the_mask_teach_the_classifier_s_answer():
     for row, reaches in (("proposed", False), ("c attached", True)):
         model, output = outputs(row)
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             output.mask.sum(), list(model.FC.parameters()), allow_unused=True
         )
-        assert all((g is not None) == reaches for g in found), row
+        assert all((g is not None) == reaches for g in gradients), row
 
 
 # --- one run -------------------------------------------------------------------------------------
@@ -355,11 +354,11 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(data, work):
     torch.set_num_threads(1)
-    return run.execute(one_run("transfer"), data, work, progress=False)
+    return runner.execute(one_run("transfer"), data, work, progress=False)
 
 
 def test_the_same_run_gives_the_same_numbers(result, data, tmp_path):
-    again = run.execute(one_run("transfer"), data, tmp_path, progress=False)  # pre-trains again
+    again = runner.execute(one_run("transfer"), data, tmp_path, progress=False)  # pre-trains again
     for part in ("configuration", "scores", "classifier", "interventions", "data"):
         assert again[part] == result[part]
     assert again["training"]["losses"] == result["training"]["losses"]
@@ -369,8 +368,8 @@ def test_sigma_learns_at_its_own_rate_and_in_one_row_at_that_of_the_network(data
     first = variants.build(grid.ROWS["proposed"], TINY).std.sigma.item()
     moved = {}
     for row in ("proposed", "slow std"):  # Adam's first step is as long as its rate
-        one = one_run(row, profile=replace(TINY, scratch_steps=2))
-        history = run.execute(one, data, tmp_path, progress=False)["training"]
+        run = one_run(row, profile=replace(TINY, scratch_steps=2))
+        history = runner.execute(run, data, tmp_path, progress=False)["training"]
         moved[row] = abs(history["sigma"][0][1] - first)
     assert moved["proposed"] > 5 * moved["slow std"] > 0
 
@@ -381,9 +380,9 @@ NIGHT = replace(TINY, name="night", epochs=5, clinics=2, slices_of_a_lesion=None
 @pytest.fixture(scope="module")
 def night(data, work):
     torch.set_num_threads(1)
-    one = grid.Run("discs", NIGHT, grid.ROWS["proposed"], None, 0, 1)
+    run = grid.Run("discs", NIGHT, grid.ROWS["proposed"], None, 0, 1)
     looks = []
-    look = run.Chosen.look
+    look = runner.Chosen.evaluate
 
     def recorded(chosen, step):
         before = {k: v.clone() for k, v in chosen.model.state_dict().items()}
@@ -398,11 +397,11 @@ def night(data, work):
             )
             chosen.model.train()
 
-    run.Chosen.look = recorded
+    runner.Chosen.evaluate = recorded
     try:
-        return run.execute(one, data, work, progress=False), looks
+        return runner.execute(run, data, work, progress=False), looks
     finally:
-        run.Chosen.look = look
+        runner.Chosen.evaluate = look
 
 
 def test_weights_are_chosen_where_left_out_lesions_were_outlined_best(night, data):
@@ -425,13 +424,13 @@ def test_weights_are_chosen_where_left_out_lesions_were_outlined_best(night, dat
 
 
 def test_looking_for_weights_does_not_change_the_training(night, data, tmp_path):
-    one = grid.Run("discs", NIGHT, grid.ROWS["proposed"], None, 0, 1)
-    model = run.prepared(one, data, tmp_path, progress=False)
-    history, chosen = run.train(
+    run = grid.Run("discs", NIGHT, grid.ROWS["proposed"], None, 0, 1)
+    model = runner.prepared(run, data, tmp_path, progress=False)
+    history, chosen = runner.train(
         model,
         data.clinic,
         replace(
-            one, profile=replace(NIGHT, epochs=None, scratch_steps=(one.steps(len(data.clinic))))
+            run, profile=replace(NIGHT, epochs=None, scratch_steps=(run.steps(len(data.clinic))))
         ),
         progress=False,
     )
@@ -446,8 +445,8 @@ def test_the_best_threshold_is_that_of_the_training_lesions(data):
         name: {"x": np.where(part.masks[:, 0].numpy() > 0, 0.3, 0.2)}
         for name, part in slices.items()
     }
-    found = scoring.at_best_threshold(predictions, slices)
-    assert found["threshold"] == 0.3 and set(found["dice"]["large"]) == {1.0}
+    best = scoring.at_best_threshold(predictions, slices)
+    assert best["threshold"] == 0.3 and set(best["dice"]["large"]) == {1.0}
 
 
 def test_the_temperature_undoes_a_classifier_that_is_too_sure(data):
@@ -455,8 +454,8 @@ def test_the_temperature_undoes_a_classifier_that_is_too_sure(data):
     slices = copy.copy(data.large)
     logit = random.normal(0, 2, 4000)
     slices.has_nodule = torch.from_numpy(random.random(4000) < 1 / (1 + np.exp(-logit))).float()
-    found = scoring.best_temperature(1 / (1 + np.exp(-3 * logit)), slices)
-    assert found == pytest.approx(3, rel=0.1)
+    temperature = scoring.best_temperature(1 / (1 + np.exp(-3 * logit)), slices)
+    assert temperature == pytest.approx(3, rel=0.1)
 
 
 def test_each_reading_of_the_dice_is_what_a_row_is_trained_with(data, tmp_path, monkeypatch):
@@ -466,20 +465,20 @@ def test_each_reading_of_the_dice_is_what_a_row_is_trained_with(data, tmp_path, 
         readings.append(how)
         return multitask_loss(output, masks, has_nodule, **how)
 
-    monkeypatch.setattr(run, "multitask_loss", recorded)
+    monkeypatch.setattr(runner, "multitask_loss", recorded)
     for over in ("slice", "batch", "nodule"):
         readings.clear()
-        one = one_run(f"unet (Dice by {over})")
-        run.execute(one, data, tmp_path, progress=False)
+        run = one_run(f"unet (Dice by {over})")
+        runner.execute(run, data, tmp_path, progress=False)
         assert readings[: TINY.scratch_steps] == [{"dice_over": over}] * TINY.scratch_steps
 
 
 def rates(row, profile=TINY):
     """Parameter name -> the rate it learns at."""
-    one = one_run(row, profile=profile)
-    model = variants.build(one.row, profile)
+    run = one_run(row, profile=profile)
+    model = variants.build(run.row, profile)
     names = {id(p): name for name, p in model.named_parameters()}
-    groups = run._groups(model, one)
+    groups = runner._groups(model, run)
     return {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
 
 
@@ -491,30 +490,32 @@ def test_each_parameter_learns_at_the_rate_that_its_row_says():
         ("proposed (Dice by slice, fast STD)", ("std.raw_sigma", "std.raw_lambda2")),
         ("free last bias", ("last.bias",)),
     ):
-        found = rates(row, night)
-        assert {name for name, rate in found.items() if rate != 1e-3} == set(fast), row
-        assert all(found[name] == 2e-2 for name in fast)
-        assert len(found) == len(list(variants.build(grid.ROWS[row], night).parameters()))
+        rate_of = rates(row, night)
+        assert {name for name, rate in rate_of.items() if rate != 1e-3} == set(fast), row
+        assert all(rate_of[name] == 2e-2 for name in fast)
+        assert len(rate_of) == len(list(variants.build(grid.ROWS[row], night).parameters()))
     assert (
         rates("proposed")["std.raw_sigma"] == 2e-2 and rates("slow std")["std.raw_sigma"] == 1e-3
     )
     fixed = one_run("sigma = 2")
     with pytest.raises(ValueError, match="std.raw_sigma, which does not learn"):
-        run._groups(
+        runner._groups(
             variants.build(fixed.row, TINY),
             replace(fixed, row=replace(fixed.row, rates=(("std.raw_sigma", 1e-2),))),
         )
 
 
 def augmented(data, **amounts):
-    batches = variants.Augmented(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
+    batches = variants.Augmented(
+        runner.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0
+    )
     for name in ("DEGREES", "SCALE", "PIXELS", "CONTRAST", "BRIGHTNESS"):
         setattr(batches, name, amounts.get(name, 0))
     return batches
 
 
 def test_an_augmented_mask_moves_with_its_image_and_the_rest_stays(data):
-    plain = next(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0))
+    plain = next(runner.Batches(*scoring.on_device(data.clinic), size=6, seed=0))
     still = next(augmented(data))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(plain, still, strict=True))
     moving = {"DEGREES": 15, "SCALE": 0.1, "PIXELS": 4}
@@ -526,46 +527,46 @@ def test_an_augmented_mask_moves_with_its_image_and_the_rest_stays(data):
     assert not torch.equal(masks, plain[1]) and masks.any()
     # A shift alone moves the middle of a disc by at most so many pixels.
     shifted = next(augmented(data, PIXELS=4))[1]
-    for one, other in zip(plain[1][:, 0], shifted[:, 0], strict=True):
-        if one.any():
-            middle = [mask.nonzero().float().mean(0) for mask in (one, other)]
+    for mask, moved in zip(plain[1][:, 0], shifted[:, 0], strict=True):
+        if mask.any():
+            middle = [pixels.nonzero().float().mean(0) for pixels in (mask, moved)]
             assert (middle[0] - middle[1]).abs().max() <= 4.5
     bright = next(augmented(data, CONTRAST=0.2, BRIGHTNESS=0.1))
     assert torch.equal(bright[1], plain[1]) and 0 <= bright[0].min() and bright[0].max() <= 1
     assert not torch.equal(bright[0], plain[0])
 
 
-def test_augmented_batches_go_on_where_they_were(data):
-    first = variants.Augmented(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
+def test_augmented_batches_resume_from_their_state(data):
+    first = variants.Augmented(runner.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
     next(first), next(first)
-    second = variants.Augmented(run.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
+    second = variants.Augmented(runner.Batches(*scoring.on_device(data.clinic), size=6, seed=0), 0)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(next(first), next(second), strict=True))
 
 
 def test_a_cosine_ends_at_nothing_and_another_schedule_is_refused():
     adam = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 1e-3)
-    one = one_run("unet tuned (width 8, cosine)")
-    schedule_of = run._schedule(one, 10, adam)
+    run = one_run("unet tuned (width 8, cosine)")
+    schedule_of = runner._schedule(run, 10, adam)
     for _ in range(10):
         adam.step()
         schedule_of.step()
     assert adam.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="step or cosine"):
-        run._schedule(replace(one, row=replace(one.row, schedule="line")), 10, adam)
+        runner._schedule(replace(run, row=replace(run.row, schedule="line")), 10, adam)
 
 
 @pytest.mark.parametrize("part, weights_move, statistics_move", [
     ("all", False, False), ("weights", False, True), ("statistics", True, False),
 ])  # fmt: skip
 def test_half_of_a_block_may_be_frozen(data, part, weights_move, statistics_move):
-    one = one_run("proposed")
-    model = variants.build(one.row, TINY)
+    run = one_run("proposed")
+    model = variants.build(run.row, TINY)
     count = variants.freeze_part(model, ("S9",), part)
     block = model.S9
     assert (count > 0) == (not weights_move)
     before = copy.deepcopy(block.state_dict())
-    run.train(model, data.clinic, one, progress=False)
+    runner.train(model, data.clinic, run, progress=False)
     names = {name for name, _ in block.named_parameters()}
     moved = {k for k, v in block.state_dict().items() if not torch.equal(v, before[k])}
     assert bool(moved & names) == weights_move
@@ -575,10 +576,10 @@ def test_half_of_a_block_may_be_frozen(data, part, weights_move, statistics_move
 def test_a_set_without_empty_slices_has_no_share_of_them(folder, data, tmp_path):
     bare = copy.copy(data)
     bare.large = data.large[np.flatnonzero(data.large.lesion != "")]
-    found = run.execute(one_run(), bare, tmp_path, progress=False)
-    assert found["interventions"]["c = 1"]["marked"] is None
-    assert found["false_positive_pixels"] == [] and found["classifier"]["without"] == []
-    results.write(found, tmp_path / "one.json")
+    result = runner.execute(one_run(), bare, tmp_path, progress=False)
+    assert result["interventions"]["c = 1"]["marked"] is None
+    assert result["false_positive_pixels"] == [] and result["classifier"]["without"] == []
+    results.write(result, tmp_path / "one.json")
 
 
 def test_provenance_names_the_command_and_who_made_the_weights(result, data, work):
@@ -588,7 +589,7 @@ def test_provenance_names_the_command_and_who_made_the_weights(result, data, wor
     )
     assert source["pretrained"]["code_sha256"] == source["code_sha256"] == provenance.code_sha256()
     assert source["device"].endswith(" CPU")
-    unlike = run.pretrained_by(one_run("proposed"), data, work)
+    unlike = runner.pretrained_by(one_run("proposed"), data, work)
     assert unlike is None
 
 
@@ -599,31 +600,31 @@ class Cut(Exception):
 def test_a_run_cut_off_in_its_training_ends_with_the_same_scores(
     result, folder, data, tmp_path, monkeypatch
 ):
-    """In pre-training first, then while fine-tuning: each goes on at the step before."""
-    one = one_run("transfer", profile=replace(TINY, checkpoint_every=1))
-    watch, fit = run.Trace.__call__, run.fit
+    """It is cut off in pre-training, then in fine-tuning; each resumes at the step before."""
+    run = one_run("transfer", profile=replace(TINY, checkpoint_every=1))
+    watch, fit = runner.Trace.__call__, runner.fit
 
-    def cut_after_two(model, batches, loss, **given):
+    def cut_after_two(model, batches, loss, **arguments):
         def cut(step, value):
             if step == 2:
                 raise Cut
 
-        return fit(model, batches, loss, **{**given, "watch": cut})
+        return fit(model, batches, loss, **{**arguments, "watch": cut})
 
     def cutting(trace, step, loss):
         watch(trace, step, loss)
         if step == 3:
             raise Cut
 
-    monkeypatch.setattr(run, "fit", cut_after_two)
+    monkeypatch.setattr(runner, "fit", cut_after_two)
     with pytest.raises(Cut):
-        run.pretrain(one, data, tmp_path, progress=False)
-    monkeypatch.setattr(run, "fit", fit)
-    monkeypatch.setattr(run.Trace, "__call__", cutting)
+        runner.pretrain(run, data, tmp_path, progress=False)
+    monkeypatch.setattr(runner, "fit", fit)
+    monkeypatch.setattr(runner.Trace, "__call__", cutting)
     with pytest.raises(Cut):
-        run.execute(one, data, tmp_path, progress=False)
-    monkeypatch.setattr(run.Trace, "__call__", watch)
-    assert schedule.carry_out([one], folder, tmp_path / "out", tmp_path) == 1
+        runner.execute(run, data, tmp_path, progress=False)
+    monkeypatch.setattr(runner.Trace, "__call__", watch)
+    assert schedule.carry_out([run], folder, tmp_path / "out", tmp_path) == 1
     again = json.loads((tmp_path / "out/discs-demo/transfer-seed0.json").read_bytes())
     for part in ("configuration", "scores", "classifier", "interventions", "data"):
         assert again[part] == json.loads(json.dumps(result[part])), part
@@ -633,12 +634,12 @@ def test_a_run_cut_off_in_its_training_ends_with_the_same_scores(
 
 
 def test_trained_weights_of_a_slim_network_are_kept_in_16_bits(result, data, work):
-    one = one_run("transfer")
-    path = run.weights_path(one, work)
+    run = one_run("transfer")
+    path = runner.weights_path(run, work)
     with safe_open(path, "pt") as file:
-        assert json.loads(file.metadata()["configuration"]) == one.configuration
+        assert json.loads(file.metadata()["configuration"]) == run.configuration
         kept = {name: file.get_tensor(name) for name in file.keys()}
-    model = variants.build(one.row, one.profile)
+    model = variants.build(run.row, run.profile)
     assert set(kept) == set(model.state_dict())
     assert all(v.dtype == torch.float16 for v in kept.values() if v.is_floating_point())
     model.load_state_dict(kept)
@@ -647,13 +648,15 @@ def test_trained_weights_of_a_slim_network_are_kept_in_16_bits(result, data, wor
 
 
 def test_weights_of_a_wide_network_stay_where_they_are(tmp_path):
-    run.keep_weights(torch.nn.Linear(1, 1), one_run(profile=replace(TINY, slim=False)), tmp_path)
+    runner.keep_weights(
+        torch.nn.Linear(1, 1), one_run(profile=replace(TINY, slim=False)), tmp_path
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_frozen_does_not_move_in_a_run(data, work):
-    one = one_run("freeze S1")
-    start = run.prepared(one, data, work, progress=False).state_dict()
+    run = one_run("freeze S1")
+    start = runner.prepared(run, data, work, progress=False).state_dict()
     kept = {}
 
     def keep(model, *others):
@@ -661,11 +664,11 @@ def test_what_is_frozen_does_not_move_in_a_run(data, work):
         kept.update(model.state_dict())
         return history
 
-    trained, run.train = run.train, keep
+    trained, runner.train = runner.train, keep
     try:
-        result = run.execute(one, data, work, progress=False)
+        result = runner.execute(run, data, work, progress=False)
     finally:
-        run.train = trained
+        runner.train = trained
     same = {name for name in start if torch.equal(start[name], kept[name])}
     assert {name for name in start if name.startswith("S1.")} <= same
     assert not any(name.startswith("S2.") and name.endswith("weight") for name in same)
@@ -701,7 +704,7 @@ def test_a_pixel_of_unknown_size_has_no_distance_and_keeps_its_overlap(data):
     assert set(scores["assd"]) == {None} and set(scores["dice"]) == {1.0}
 
 
-def test_interventions_start_from_what_the_network_said(result):
+def test_interventions_start_from_the_network_s_own_output(result):
     asked = result["interventions"]
     assert {"plain sigmoid", "c = truth", "c = 1", "c shuffled", "lambda2 = 0"} <= set(asked)
     assert asked["c = 1"]["dice"] == asked["lambda2 = 0"]["dice"]  # the prior vanishes
@@ -711,30 +714,30 @@ def test_interventions_start_from_what_the_network_said(result):
 def test_memory_kept_is_less_where_the_first_stage_is_frozen(data, work):
     kept = {}
     for row in ("transfer", "freeze S1"):
-        model = run.prepared(one_run(row), data, work, progress=False)
+        model = runner.prepared(one_run(row), data, work, progress=False)
         if row != "transfer":
             freeze(model, ["S1"])
         before = copy.deepcopy(model.state_dict())
-        kept[row] = run.kept_for_backward(model, data.clinic, 4)
+        kept[row] = runner.kept_for_backward(model, data.clinic, 4)
         assert all(torch.equal(before[name], v) for name, v in model.state_dict().items())
     assert 0 < kept["freeze S1"] < kept["transfer"]
 
 
-# --- who computes --------------------------------------------------------------------------------
+# --- the schedule --------------------------------------------------------------------------------
 
 
-def test_a_grid_goes_on_where_it_stopped(folder, tmp_path, capsys, monkeypatch):
+def test_an_interrupted_grid_continues(folder, tmp_path, capsys, monkeypatch):
     runs = [one_run("transfer"), one_run("unet"), one_run("freeze FC")]
     place = tmp_path / "out" / "discs-demo"
     assert schedule.carry_out(runs[:1], folder, tmp_path / "out", tmp_path / "work") == 1
     before = (place / "transfer-seed0.json").read_bytes()
     labels = []
 
-    def counted(*given, fit=run.fit, **named):
-        labels.append(named["label"])
-        return fit(*given, **named)
+    def counted(*arguments, fit=runner.fit, **options):
+        labels.append(options["label"])
+        return fit(*arguments, **options)
 
-    monkeypatch.setattr(run, "fit", counted)
+    monkeypatch.setattr(runner, "fit", counted)
     assert schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work") == 2
     assert labels == ["unet-seed0", "freeze-FC-seed0"]
     assert "3 runs: 1 there already, 2 to do." in capsys.readouterr().err
@@ -751,13 +754,13 @@ def test_a_run_that_fails_is_named_and_does_not_stop_the_others(folder, tmp_path
         loss = multitask_loss(output, masks, has_nodule, **how)
         return loss * (np.nan if output.nodule is None else 1)
 
-    monkeypatch.setattr(run, "multitask_loss", poisoned)
+    monkeypatch.setattr(runner, "multitask_loss", poisoned)
     runs = [one_run("unet"), one_run("backbone")]
     with pytest.raises(ValueError, match=r"1 of 2 runs failed(?s:.*)unet-seed0: the loss .* nan"):
         schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work")
     place = tmp_path / "out" / "discs-demo"
     assert [path.name for path in place.glob("*-seed*")] == ["backbone-seed0.json"]
-    monkeypatch.setattr(run, "multitask_loss", multitask_loss)
+    monkeypatch.setattr(runner, "multitask_loss", multitask_loss)
     assert schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work") == 1
 
 
@@ -805,7 +808,7 @@ def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, data, tm
             for where in ("out", "here")
         )
         assert found == expected
-    alone = run.execute(runs[0], data, tmp_path / "work3", progress=False)  # and what one does
+    alone = runner.execute(runs[0], data, tmp_path / "work3", progress=False)  # and what one does
     file = tmp_path / "here" / "discs-demo" / f"{runs[0].name}.json"
     assert json.loads(file.read_bytes())["scores"] == json.loads(json.dumps(alone["scores"]))
 
@@ -833,26 +836,26 @@ def test_the_demo_profile_runs_from_the_command_line(folder, tmp_path):
 
 
 def killed_if_unet(job, **place):
-    """In a worker: what the system does to a process that wants too much memory."""
+    """In a worker: what the system does to a process that uses too much memory."""
     if job[1].row.name == "unet":
         os.kill(os.getpid(), signal.SIGKILL)
-    return tried(job, **place)
+    return attempt(job, **place)
 
 
-tried = schedule._tried
+attempt = schedule._attempt
 
 
 @pytest.mark.parametrize("where", ["here", "dask"])
 def test_a_killed_worker_costs_its_own_run_alone(folder, tmp_path, monkeypatch, where):
-    """Of five runs, the two that are killed are named, whenever that happens."""
+    """Of five runs two are killed; the error names these two, whenever they were killed."""
     import dask
     from dask.distributed import LocalCluster
 
-    monkeypatch.setattr(schedule, "_tried", killed_if_unet)
+    monkeypatch.setattr(schedule, "_attempt", killed_if_unet)
     runs = [one_run(row, seed) for seed in (0, 1) for row in ("unet", "backbone")]
     runs.append(one_run("resunet"))
     place = folder, tmp_path / "out", tmp_path / "work"
-    with pytest.raises(ValueError, match="2 of 5 runs failed") as told:
+    with pytest.raises(ValueError, match="2 of 5 runs failed") as raised:
         if where == "here":
             schedule.carry_out(runs, *place, workers=2)
         with (
@@ -860,10 +863,10 @@ def test_a_killed_worker_costs_its_own_run_alone(folder, tmp_path, monkeypatch, 
             LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         ):
             schedule.carry_out(runs, *place, scheduler=cluster.scheduler_address)
-    failed = [line for line in str(told.value).splitlines() if "was killed" in line]
+    failed = [line for line in str(raised.value).splitlines() if "was killed" in line]
     assert {line.split(":")[0] for line in failed} == {"unet-seed0", "unet-seed1"}
     files = {path.name for path in (tmp_path / "out" / "discs-demo").glob("*-seed*")}
-    assert files == {f"{one.name}.json" for one in runs if one.row.name != "unet"}
+    assert files == {f"{run.name}.json" for run in runs if run.row.name != "unet"}
 
 
 def test_a_fault_that_nobody_foresaw_ends_its_own_run_alone(folder, tmp_path, monkeypatch, capfd):
@@ -871,30 +874,30 @@ def test_a_fault_that_nobody_foresaw_ends_its_own_run_alone(folder, tmp_path, mo
         if run.row.name == "unet":
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run, "keep_weights", full)
+    monkeypatch.setattr(runner, "keep_weights", full)
     runs = [one_run("unet"), one_run("backbone")]
     with pytest.raises(ValueError, match=r"(?s)1 of 2.*unet-seed0: OSError: .*No space left"):
         schedule.carry_out(runs, folder, tmp_path / "out", tmp_path / "work")
     assert (tmp_path / "out" / "discs-demo" / "backbone-seed0.json").exists()
-    assert "Traceback" in capfd.readouterr().err  # to be mended, it must be seen in full
+    assert "Traceback" in capfd.readouterr().err  # a fault is shown in full
 
 
 def test_where_all_is_done_nothing_is_simulated_or_read(folder, tmp_path, monkeypatch, capsys):
-    """The bare command, as the README promises: it looks first."""
-    given = ["--rows", "unet", "--profile", "demo", "--out", str(tmp_path / "out")]
-    given += ["--work", str(tmp_path / "work")]
-    monkeypatch.setattr(sets, "simulated", lambda *given: folder)
-    main(given)
+    """The command looks for finished runs first, as the README promises."""
+    arguments = ["--rows", "unet", "--profile", "demo", "--out", str(tmp_path / "out")]
+    arguments += ["--work", str(tmp_path / "work")]
+    monkeypatch.setattr(datasets, "simulated", lambda *arguments: folder)
+    main(arguments)
     table = capsys.readouterr().out
 
-    def simulated(*given, **named):
+    def simulated(*arguments, **options):
         raise AssertionError("data were asked for")
 
-    monkeypatch.setattr(sets, "simulated", simulated)
-    monkeypatch.setattr(sets, "load", simulated)
-    main([*given, "--scheduler", "tcp://127.0.0.1:9"])  # nor is anybody called
-    found = capsys.readouterr()
-    assert found.out == table and "1 runs: 1 there already, 0 to do." in found.err
+    monkeypatch.setattr(datasets, "simulated", simulated)
+    monkeypatch.setattr(datasets, "load", simulated)
+    main([*arguments, "--scheduler", "tcp://127.0.0.1:9"])  # nor is a scheduler called
+    captured = capsys.readouterr()
+    assert captured.out == table and "1 runs: 1 there already, 0 to do." in captured.err
     assert "6 steps on crops of 32 x 32 pixels: these numbers prove that everything runs" in table
 
 
@@ -902,14 +905,14 @@ def test_one_patient_gives_no_interval(folder, tmp_path, capsys):
     write_set(tmp_path / "one" / "large", ["f"], 3, 2)
     for part in ("pretrain", "clinic"):
         (tmp_path / "one" / part).symlink_to(folder / part)
-    given = ["--rows", "unet", "--profile", "demo", "--data", str(tmp_path / "one")]
-    main([*given, "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
+    arguments = ["--rows", "unet", "--profile", "demo", "--data", str(tmp_path / "one")]
+    main([*arguments, "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
     printed = capsys.readouterr().out
     assert "nan" not in printed and "(no interval)" in printed
 
 
 @pytest.mark.parametrize(
-    "given, said",
+    "arguments, message",
     [
         (["--table", "3", "--rows", "unet"], "--rows: not allowed with argument --table"),
         (["--stage", "5", "--rows", "unet"], "--rows: not allowed with argument --stage"),
@@ -923,22 +926,22 @@ def test_one_patient_gives_no_interval(folder, tmp_path, capsys):
         (["--rows", "unet,", "pre-trained"], '\n    "unet, pre-trained"\n'),
     ],
 )
-def test_what_the_command_would_have_to_ignore_is_refused(capsys, monkeypatch, given, said):
+def test_what_the_command_would_have_to_ignore_is_refused(capsys, monkeypatch, arguments, message):
     monkeypatch.setattr(schedule, "carry_out", None)  # else a fault would train for hours
     with pytest.raises(SystemExit) as stopped:
-        main(given)
-    assert stopped.value.code == 2 and said in capsys.readouterr().err
+        main(arguments)
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_folders_and_networks_that_fail_are_told_in_a_sentence(
+def test_folders_and_networks_that_fail_are_reported_in_a_sentence(
     folder, tmp_path, monkeypatch, capsys
 ):
     import dask
 
     (tmp_path / "file").touch()
-    given = ["--rows", "unet", "--profile", "demo", "--data", str(folder)]
-    monkeypatch.setattr(sets, "load", None)  # all this is told before the data are read
-    for out, more, said in (
+    arguments = ["--rows", "unet", "--profile", "demo", "--data", str(folder)]
+    monkeypatch.setattr(datasets, "load", None)  # all this is error before the data are read
+    for out, more, message in (
         ("file", [], "file/discs-demo: Not a directory"),
         ("out", ["--work", str(tmp_path / "file")], "file: File exists"),
         ("out", ["--work", str(tmp_path), "--scheduler", "tcp://127.0.0.1:9"], "127.0.0.1:9"),
@@ -947,10 +950,10 @@ def test_folders_and_networks_that_fail_are_told_in_a_sentence(
             pytest.raises(SystemExit) as stopped,
             dask.config.set({"distributed.comm.timeouts.connect": "100ms"}),
         ):
-            main([*given, "--out", str(tmp_path / out), *more])
-        told = capsys.readouterr().err
-        assert stopped.value.code == 2 and said in told and "Traceback" not in told
-        assert told.splitlines()[-1].startswith("error: ")
+            main([*arguments, "--out", str(tmp_path / out), *more])
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2 and message in error and "Traceback" not in error
+        assert error.splitlines()[-1].startswith("error: ")
 
 
 def test_a_damaged_file_of_a_run_is_named(folder, tmp_path):
@@ -963,11 +966,11 @@ def test_a_damaged_file_of_a_run_is_named(folder, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone has it")
 def test_no_more_cores_are_used_than_the_process_may_use(monkeypatch):
-    """A container or a cluster gives one of many: torch must not start a thread for each."""
+    """In a container or on a cluster a process may use few of many cores."""
     allowed, threads = os.sched_getaffinity(0), []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    monkeypatch.setattr(schedule, "carry_out", lambda *given: sys.exit(0))
+    monkeypatch.setattr(schedule, "carry_out", lambda *arguments: sys.exit(0))
     os.sched_setaffinity(0, {min(allowed)})
     try:
         with pytest.raises(SystemExit):
@@ -987,10 +990,10 @@ def test_the_help_names_every_profile_row_and_stage_on_a_line_of_its_own(capsys)
     laptop = next(line for line in lines if line.startswith("laptop"))
     files = results.results_folder().glob("*-laptop/*-seed*.json")
     seconds = [json.loads(f.read_text(encoding="utf-8"))["provenance"]["seconds"] for f in files]
-    assert f"{min(seconds):.0f} to {max(seconds):.0f} s a run" in laptop
+    assert f"{min(seconds):.0f} to {max(seconds):.0f} s per run" in laptop
 
 
-# --- what came of it -----------------------------------------------------------------------------
+# --- results -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -1049,20 +1052,20 @@ DONE = sorted(results.results_folder().glob("*-laptop"))  # several clinics: tes
 def test_committed_results_are_traceable_and_their_tables_add_up(place):
     """Every column again from the files, by plain loops, and intervals by another generator."""
     name, profile = place.name.rsplit("-", 1)
-    found = results.read(name, profile)
+    finished = results.read(name, profile)
     files = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in place.glob("*-seed*.json")}
-    wanted = {one.name for one in grid.runs("all", profile, name)}
+    wanted = {run.name for run in grid.runs("all", profile, name)}
     assert set(files) <= wanted
-    for one in grid.runs("all", profile, name):
-        if one.name in files:
-            assert files[one.name]["configuration"] == one.configuration
-            text = json.dumps(files[one.name])
+    for run in grid.runs("all", profile, name):
+        if run.name in files:
+            assert files[run.name]["configuration"] == run.configuration
+            text = json.dumps(files[run.name])
             assert not any(f'"/{top}' in text for top in ("home", "root", "tmp", "work"))
     lesions = json.loads((place / "lesions.json").read_text(encoding="utf-8"))
     random = np.random.default_rng(1)
     for number in grid.TABLES:
         for test in results.TESTS:
-            lines = found.table(number, test)
+            lines = finished.table(number, test)
             assert [line["row"] for line in lines] == list(grid.TABLES[number])
             patients = np.array(lesions[test]["patient"])
             names = np.unique(patients)
@@ -1074,15 +1077,15 @@ def test_committed_results_are_traceable_and_their_tables_add_up(place):
                 ]
                 assert line["runs"] == len(scores) == grid.PROFILES[profile].seeds
                 for measure in results.MEASURES:
-                    by_lesion = zip(*(one[measure] for one in scores), strict=True)
+                    by_lesion = zip(*(values[measure] for values in scores), strict=True)
                     known = [[v for v in values if v is not None] for values in by_lesion]
                     means = [sum(values) / len(values) for values in known if values]
                     assert line[measure][0] == pytest.approx(sum(means) / len(means)), measure
                     assert line["used"][measure] == len(means)
-                mine = [one["dice"] for one in scores]
-                dice = np.mean(mine, axis=0)
+                by_seed = [values["dice"] for values in scores]
+                dice = np.mean(by_seed, axis=0)
                 mean, low, high = line["dice"]
-                assert line["missed"][0] == pytest.approx((np.array(mine) == 0).mean())
+                assert line["missed"][0] == pytest.approx((np.array(by_seed) == 0).mean())
                 groups = [dice[patients == p] for p in names]
                 drawn = random.integers(0, len(names), (1000, len(names)))
                 means = [np.concatenate([groups[k] for k in row]).mean() for row in drawn]
@@ -1093,16 +1096,16 @@ def test_committed_results_are_traceable_and_their_tables_add_up(place):
 @pytest.mark.parametrize("place", DONE, ids=lambda p: p.name)
 def test_comparisons_pair_the_same_lesions(place):
     name, profile = place.name.rsplit("-", 1)
-    found = results.read(name, profile)
-    difference = found.compare("proposed", "unet")
-    one, two = (found.scores(row).mean(0) for row in ("proposed", "unet"))
-    assert difference.mean == pytest.approx((one - two).mean())
+    finished = results.read(name, profile)
+    difference = finished.compare("proposed", "unet")
+    ours, theirs = (finished.scores(row).mean(0) for row in ("proposed", "unet"))
+    assert difference.mean == pytest.approx((ours - theirs).mean())
     assert difference.low < difference.mean < difference.high
-    groups = found.groups()
+    groups = finished.groups()
     small, other = list(groups)[:2]
     assert not (groups[small] & groups[other]).any()
-    line = found.line("unet", where=groups[small])
-    assert line["dice"][0] == pytest.approx(found.scores("unet").mean(0)[groups[small]].mean())
+    line = finished.summary_row("unet", where=groups[small])
+    assert line["dice"][0] == pytest.approx(finished.scores("unet").mean(0)[groups[small]].mean())
 
 
 def test_folds_of_a_seed_are_one_seed(result, lesions):
@@ -1110,17 +1113,17 @@ def test_folds_of_a_seed_are_one_seed(result, lesions):
     runs = []
     for seed, fold, dice in ((0, 0, 0.8), (0, 1, 0.0), (1, 0, 0.6), (1, 1, 0.8)):
         for row in ("unet", "proposed"):
-            one = copy.deepcopy(result)
-            one["configuration"] |= {"seed": seed, "fold": fold}
-            one["configuration"]["row"]["name"] = row
-            one["scores"]["large"]["dice"] = [dice + 0.1 * (row == "unet" and dice > 0)] * 12
-            runs.append(one)
-    found = results.Results(runs, lesions)
-    assert np.allclose(found.scores("proposed"), [[0.4] * 12, [0.7] * 12])
-    line = found.line("proposed")
+            copied = copy.deepcopy(result)
+            copied["configuration"] |= {"seed": seed, "fold": fold}
+            copied["configuration"]["row"]["name"] = row
+            copied["scores"]["large"]["dice"] = [dice + 0.1 * (row == "unet" and dice > 0)] * 12
+            runs.append(copied)
+    finished = results.Results(runs, lesions)
+    assert np.allclose(finished.scores("proposed"), [[0.4] * 12, [0.7] * 12])
+    line = finished.summary_row("proposed")
     assert line["by_seed"] == pytest.approx([0.4, 0.7]) and line["runs"] == 4
     assert line["missed"][0] == 0.25 and line["dice"][0] == pytest.approx(0.55)
-    assert found.compare("unet", "proposed").mean == pytest.approx(0.075)
+    assert finished.compare("unet", "proposed").mean == pytest.approx(0.075)
 
 
 def test_one_seed_is_compared_with_the_mean_of_the_others(result, lesions):
@@ -1128,14 +1131,14 @@ def test_one_seed_is_compared_with_the_mean_of_the_others(result, lesions):
     runs = []
     for row, seeds in (("unet", (0.8,)), ("proposed", (0.5, 0.6, 1.0))):
         for seed, dice in enumerate(seeds):
-            one = copy.deepcopy(result)
-            one["configuration"]["seed"] = seed
-            one["configuration"]["row"]["name"] = row
-            one["scores"]["large"]["dice"] = [dice] * 12
-            runs.append(one)
-    found = results.Results(runs, lesions)
-    assert found.compare("unet", "proposed").mean == pytest.approx(0.1)
-    assert found.compare("proposed", "unet").mean == pytest.approx(-0.1)
+            copied = copy.deepcopy(result)
+            copied["configuration"]["seed"] = seed
+            copied["configuration"]["row"]["name"] = row
+            copied["scores"]["large"]["dice"] = [dice] * 12
+            runs.append(copied)
+    finished = results.Results(runs, lesions)
+    assert finished.compare("unet", "proposed").mean == pytest.approx(0.1)
+    assert finished.compare("proposed", "unet").mean == pytest.approx(-0.1)
 
 
 def test_results_are_found_in_an_installed_package_too(monkeypatch, tmp_path):

@@ -147,7 +147,7 @@ def test_cuts_at_every_attempt_end_in_one_error_and_a_part_that_is_resumed(serve
 
 
 def test_a_long_download_may_be_cut_often(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "PROGRESS", 2000)
+    monkeypatch.setattr(transfer, "MIN_PROGRESS", 2000)
     server.faults["/a.bin"] = always(cut(2000))
     fetch.download(server.url("/a.bin"), tmp_path / "a.bin")
     assert len(server.requests) == 25

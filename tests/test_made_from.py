@@ -124,5 +124,5 @@ def test_a_file_that_is_gone_has_changed(ran):
 
 
 def test_a_long_list_of_names_is_cut():
-    assert made_from.some(["a", "b", "c"]) == "a, b, c"
-    assert made_from.some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert made_from.abbreviated(["a", "b", "c"]) == "a, b, c"
+    assert made_from.abbreviated(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

@@ -288,9 +288,9 @@ def test_long_contours_go_by_the_transform_and_give_the_same(monkeypatch):
         found = [function(pred, truth, spacing) for function in (hausdorff_distance, assd)]
         assert called, "no pair counts as long"
         called.clear()
-        monkeypatch.setattr(metrics, "_MANY_PAIRS", 10**12)
+        monkeypatch.setattr(metrics, "_MAX_PAIRS", 10**12)
         by_pairs = [function(pred, truth, spacing) for function in (hausdorff_distance, assd)]
-        monkeypatch.setattr(metrics, "_MANY_PAIRS", 2**20)
+        monkeypatch.setattr(metrics, "_MAX_PAIRS", 2**20)
         assert not called
         close(found, by_pairs)
     # By hand: the nearest field of the other colour is the next one.
@@ -303,7 +303,7 @@ def test_long_contours_go_by_the_transform_and_give_the_same(monkeypatch):
 def test_the_transform_alone_is_the_double_loop_too(pair):
     pred, truth, spacing = pair
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "_MANY_PAIRS", 0)
+        patch.setattr(metrics, "_MAX_PAIRS", 0)
         for name, value in distances_by_loops(pred, truth, spacing).items():
             close(FUNCTIONS[name](pred, truth, spacing), value)
 

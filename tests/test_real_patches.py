@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nodule_lesson.data.patches import PatchSet
-from nodule_lesson.experiments import data as sets
+from nodule_lesson.experiments.data import lesions_of, load
 from nodule_lesson.experiments.results import results_folder
 
 SCRIPT = Path(__file__).parent.parent / "studies" / "real_patches.py"
@@ -28,13 +28,13 @@ def real(tmp_path_factory):
 
 
 def test_half_of_the_thick_slices_lesions_are_the_test_and_the_rest_three_clinics(real):
-    clinics = [sets.load(real[0], clinic=number, most=None) for number in (1, 2, 3)]
-    large = len(sets.lesions_of(clinics[0].large))
-    sizes = [len(sets.lesions_of(d.clinic)) + len(sets.lesions_of(d.small)) for d in clinics]
+    clinics = [load(real[0], clinic=number, most=None) for number in (1, 2, 3)]
+    large = len(lesions_of(clinics[0].large))
+    sizes = [len(lesions_of(d.clinic)) + len(lesions_of(d.small)) for d in clinics]
     assert abs(large - sum(sizes)) <= 4 and max(sizes) - min(sizes) <= 4
     for data in clinics:
         # No lesion of the small test is trained on, though its patients are, as in the paper.
-        assert not set(sets.lesions_of(data.clinic)) & set(sets.lesions_of(data.small))
+        assert not set(lesions_of(data.clinic)) & set(lesions_of(data.small))
     thickness = thickness_by_patient(real[1])
     thick = {
         patient for data in clinics for patient in (*data.clinic.patient, *data.large.patient)
@@ -58,7 +58,7 @@ def test_the_committed_lesions_are_those_of_this_deal(real):
     for number in (1, 2, 3):
         file = results_folder() / "real-night" / f"lesions-clinic{number}.json"
         lesions = json.loads(file.read_text(encoding="utf-8"))
-        assert sets.load(real[0], clinic=number, most=None).checksums == lesions["checksums"]
+        assert load(real[0], clinic=number, most=None).checksums == lesions["checksums"]
 
 
 def test_crops_are_those_of_the_slices_they_come_from(real):

@@ -8,7 +8,7 @@ import pytest
 
 from nodule_lesson.data.patches import normalise
 from nodule_lesson.evaluation import classics
-from nodule_lesson.experiments import data as sets
+from nodule_lesson.experiments import data as datasets
 from nodule_lesson.experiments.results import MEASURES, results_folder
 
 FILE = results_folder() / "classics.json"
@@ -40,7 +40,7 @@ def test_it_says_where_it_comes_from():
     assert all(source["versions"].values()) and source["python"] and source["processor"]
     assert len(source["classics_py_sha256"]) == 64
     for found in floor()["data"].values():
-        assert set(found["checksums"]) == set(found["sources"]) == set(sets.SETS)
+        assert set(found["checksums"]) == set(found["sources"]) == set(datasets.SETS)
         assert all(s["source"] and s["licence"] for s in found["sources"].values())
 
 
@@ -68,7 +68,7 @@ def test_scores_agree_with_each_other(case):
 
 def test_a_patients_lesions_again():
     """One simulated patient of the large test from the beginning: scan, crops, masks, Dice."""
-    crops = sets._crops(("clinic_like", 1, 1), thin=True)
+    crops = datasets._crops(("clinic_like", 1, 1), thin=True)
     by_lesion = {}
     for crop in crops:
         if crop["has_nodule"]:
@@ -77,7 +77,7 @@ def test_a_patients_lesions_again():
     assert by_lesion
     found = floor()["data"]["simulated"]["large"]
     middle = np.s_[32:96, 32:96]
-    most = sets.SLICES_OF_A_LESION
+    most = datasets.SLICES_OF_A_LESION
     for name, slices in by_lesion.items():
         slices = [crop for crop in slices if crop["mask"].any()]
         slices.sort(key=lambda crop: crop["slice"])

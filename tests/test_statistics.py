@@ -73,7 +73,7 @@ def test_draws_in_pieces_are_the_draws_of_a_loop(monkeypatch):
     ]
     expected = np.quantile(means, [0.025, 0.975])
     np.testing.assert_allclose(interval(values, names, draws=500), expected, atol=1e-12)
-    monkeypatch.setattr("nodule_lesson.evaluation.statistics._PIECE", 7 * 33)
+    monkeypatch.setattr("nodule_lesson.evaluation.statistics._MAX_DRAWN", 7 * 33)
     np.testing.assert_allclose(interval(values, names, draws=500), expected, atol=1e-12)
 
 
@@ -165,7 +165,7 @@ def test_undefined_values_are_left_out_and_one_cluster_has_no_interval():
     [
         (lambda: interval(np.zeros((2, 3))), "one number per unit"),
         (lambda: interval([0, np.inf]), "finite"),
-        (lambda: interval([0, 1], ["a"]), "one name a value"),
+        (lambda: interval([0, 1], ["a"]), "one name per value"),
         (lambda: interval([0, 1], level=95), "level"),
         (lambda: interval([0, 1], draws=0), "draws"),
         (lambda: t_interval([0, 1], level=0), "level"),
@@ -384,7 +384,7 @@ def test_crossed_leaves_out_what_is_nan_in_a_run_and_refuses_other_shapes():
             crossed(wrong, patients)
     with pytest.raises(ValueError, match="level"):
         crossed(values, patients, level=1)
-    with pytest.raises(ValueError, match="one name a run"):
+    with pytest.raises(ValueError, match="one name per run"):
         crossed(values, patients, clinics=[1])
 
 

@@ -1,7 +1,7 @@
-"""The public address of the repository: read from _config.yml, copied to the files that repeat it.
+"""Copy the public address of the repository from _config.yml to the files that repeat it.
 
-`python tools/address.py` renews the copies, `python tools/address.py --check` compares them. The
-pages and notebooks take the address when they are built.
+`python tools/address.py` renews the copies, `python tools/address.py --check` compares them. Pages
+and notebooks get the address when they are built.
 """
 
 import argparse
@@ -16,15 +16,15 @@ COPIES = ("CITATION.cff", "README.md", "pyproject.toml")
 def repository_address(root=ROOT):
     """`repository: url:` of _config.yml, such as https://github.com/OWNER/NAME."""
     config = (Path(root) / "_config.yml").read_text(encoding="utf-8")
-    # Read by a pattern, so that this works before anything is installed.
-    found = re.search(r"^repository:\n(?:  .*\n)*?  url: *(\S+)", config, re.MULTILINE)
-    if not found:
+    # Read by a pattern and not as YAML, so that this works before anything is installed.
+    match = re.search(r"^repository:\n(?:  .*\n)*?  url: *(\S+)", config, re.MULTILINE)
+    if not match:
         raise ValueError("_config.yml has no `url` under `repository`; it wants one.")
-    return _checked(found[1])
+    return _checked(match[1])
 
 
 def pages_address(repository):
-    """Where GitHub Pages publishes that repository: https://OWNER.github.io/NAME/."""
+    """The address at which GitHub Pages publishes a repository: https://OWNER.github.io/NAME/."""
     owner, name = _checked(repository).split("/")[-2:]
     return f"https://{owner.lower()}.github.io/{name}/"
 
@@ -38,16 +38,16 @@ def _checked(address):
 
 
 def copied_address(root=ROOT):
-    """The address that the copies hold now, read from pyproject.toml."""
+    """The present address in the copies, read from pyproject.toml."""
     text = (Path(root) / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.search(r'^Repository = "(\S+)"', text, re.MULTILINE)
-    if not found:
+    match = re.search(r'^Repository = "(\S+)"', text, re.MULTILINE)
+    if not match:
         raise ValueError("pyproject.toml has no `Repository` under [project.urls]; it wants one.")
-    return _checked(found[1])
+    return _checked(match[1])
 
 
 def renew_copies(root=ROOT):
-    """Rewrite the copies to what _config.yml says. Returns the names of the files that changed."""
+    """Copy the address of _config.yml. Returns the names of the files that changed."""
     new, old = repository_address(root), copied_address(root)
     changed = []
     for name in COPIES:
@@ -61,7 +61,7 @@ def renew_copies(root=ROOT):
 
 
 def stale_copies(root=ROOT):
-    """Names of the files in COPIES that do not hold the address of _config.yml."""
+    """The names of the files in COPIES that lack the address of _config.yml."""
     address = repository_address(root)
     return [n for n in COPIES if address not in (Path(root) / n).read_text(encoding="utf-8")]
 

@@ -1,13 +1,13 @@
-"""Build the book: pages in _build/html, notebooks in _build/notebooks; or say that it is built.
+"""Build the book, pages in _build/html and notebooks in _build/notebooks, unless it is up to date.
 
 `make book` calls this after installing; on Windows it is called by hand (README.md). Warnings are
 errors. Pages and notebooks come from one reading and one execution of the chapters by Sphinx, so
 they show the same numbers (tools/notebook_builder.py).
 
-Outputs of cells are kept between builds in _build/.jupyter_cache, which looks at a chapter's own
-cells and no further. So before a build the outputs of those chapters are dropped that used a file
+The outputs of cells are kept between builds in _build/.jupyter_cache, which compares only a
+chapter's own cells. So before a build the outputs of those chapters are dropped that used a file
 which has changed since (tools/made_from.py): no page shows stale outputs, and no chapter is run
-for a change of what it does not use. Everything else is built from nothing each time, since an
+because of a file that it does not use. Everything else is built from scratch each time, since an
 incremental build leaves old sidebars in pages whose own text did not change.
 """
 
@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 
 from jupyter_cache import get_cache
-from made_from import changed, recorded, some
+from made_from import abbreviated, changed, recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What pages and notebooks may depend on, all in all.
+# All files on which pages and notebooks may depend.
 SOURCES = (
     "_config.yml",
     "_toc.yml",
@@ -38,7 +38,7 @@ SOURCES = (
 
 
 def fingerprint(root):
-    """SHA-256 over the names and contents of the sources; notebooks are made, and are none."""
+    """SHA-256 over the names and contents of the sources; notebooks are outputs, not sources."""
     files = {p for pattern in SOURCES for p in Path(root).glob(pattern) if p.is_file()}
     digest = hashlib.sha256()
     for path in sorted(files):
@@ -51,7 +51,7 @@ def fingerprint(root):
 
 
 def is_up_to_date(root):
-    """True where the last complete build was made from the files as they are now."""
+    """Whether the last complete build was made from the present files."""
     built = Path(root, "_build", "built-from.sha256")
     return (
         built.exists()
@@ -61,13 +61,13 @@ def is_up_to_date(root):
 
 
 def drop_stale_outputs(root):
-    """Drop the kept outputs of chapters that used what is now another; say which, and why."""
+    """Drop the kept outputs of chapters that used a file which has changed; print the reasons."""
     cache = get_cache(Path(root, "_build", ".jupyter_cache"))
     for record in cache.list_cache_records():
         used = recorded(root, cache.get_cache_bundle(record.pk).nb)
-        others = ["what it used"] if used is None else changed(root, used)
-        if others:
-            print(f"Outputs of {Path(record.uri).name} are dropped: {some(others)} changed.")
+        names = ["what it used"] if used is None else changed(root, used)
+        if names:
+            print(f"Outputs of {Path(record.uri).name} are dropped: {abbreviated(names)} changed.")
             cache.remove_cache(record.pk)
 
 
@@ -84,12 +84,12 @@ def build(root):
     )
     if status == 0:
         offer_notebooks(root)
-        built.write_text(before, encoding="utf-8")  # not what changed while it was building
+        built.write_text(before, encoding="utf-8")  # files may have changed during the build
     return status
 
 
 def run_jupyter_book(root, *builder):
-    """Run it in a process of its own, so that what it prints is seen as it comes."""
+    """Run Jupyter Book in its own process, so that its output appears at once."""
     program = "from jupyter_book.cli.main import main; main()"
     options = ["build", str(root), "-W", "-n", "--keep-going", *builder]
     command = [sys.executable, "-c", program, *options]
@@ -97,17 +97,17 @@ def run_jupyter_book(root, *builder):
         command, cwd=root, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
     ) as running:
         for line in running.stderr:
-            # Each kernel says that it can be overheard; it listens on this machine alone.
+            # Drop ipykernel's warning about TCP, since the kernels listen on localhost only.
             if "[IPKernelApp] WARNING | Kernel is running over TCP" not in line:
                 print(line, end="", file=sys.stderr, flush=True)
     return running.returncode
 
 
 def offer_notebooks(root):
-    """The download button of a page gives the notebook that runs on Colab, not Sphinx's own."""
-    made, offered = Path(root, "_build", "notebooks"), Path(root, "_build", "html", "_sources")
-    for notebook in made.rglob("*.ipynb"):
-        shutil.copyfile(notebook, offered / notebook.relative_to(made))
+    """Let the download button of a page offer the notebook for Colab instead of Sphinx's own."""
+    built, offered = Path(root, "_build", "notebooks"), Path(root, "_build", "html", "_sources")
+    for notebook in built.rglob("*.ipynb"):
+        shutil.copyfile(notebook, offered / notebook.relative_to(built))
 
 
 def main(root=ROOT):

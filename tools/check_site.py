@@ -1,8 +1,8 @@
 """Check a built site without a network: `python tools/check_site.py _build/html`.
 
-Every link inside the site leads to a page and an anchor that exist, no page uses an id twice, and
-nothing that a page loads (scripts, styles, fonts, images, frames) comes from another machine.
-Links that a reader may click are free to leave the site.
+Every link inside the site must lead to an existing page and anchor, no page may use an id twice,
+and nothing that a page loads (scripts, styles, fonts, images, frames) may come from another
+machine. Links that a reader may click can lead to other sites.
 """
 
 import re
@@ -17,7 +17,7 @@ LOADED = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "manifes
 
 
 class Page(HTMLParser):
-    """What one page offers (ids) and asks for (links to click, resources to load)."""
+    """The ids of one page, its links, and the resources that it loads."""
 
     def __init__(self, path):
         super().__init__()
@@ -54,39 +54,39 @@ class Page(HTMLParser):
 
 
 def resources_of_css(text):
-    """What a stylesheet loads: url(...) and @import."""
+    """The addresses that a stylesheet loads, by url(...) and @import."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    found = re.findall(r"url\(\s*['\"]?(.*?)['\"]?\s*\)", text)
-    return found + re.findall(r"@import\s+['\"](.*?)['\"]", text)
+    urls = re.findall(r"url\(\s*['\"]?(.*?)['\"]?\s*\)", text)
+    return urls + re.findall(r"@import\s+['\"](.*?)['\"]", text)
 
 
 def problems(site):
-    """One sentence for each thing that is wrong with the site, in order of pages."""
+    """One sentence for each problem of the site, in the order of pages."""
     site = Path(site).resolve()
     pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
-    # Templates that the theme leaves in _static are no pages.
+    # The theme leaves templates in _static, which are not pages.
     pages = {p: page for p, page in pages.items() if "_static" not in p.relative_to(site).parts}
     if not pages:
         return [f"{site} holds no page."]
-    found = []
+    sentences = []
     for path, page in pages.items():
         name = path.relative_to(site).as_posix()
-        twice = [i for i, count in Counter(page.ids).items() if count > 1]
-        found += [f"{name}: the id {i!r} stands there more than once." for i in twice]
+        duplicates = [i for i, count in Counter(page.ids).items() if count > 1]
+        sentences += [f"{name}: the id {i!r} stands there more than once." for i in duplicates]
         for link in page.links:
-            found += _broken(link, path, site, pages, name)
-        styled = [url for style in page.styles for url in resources_of_css(style)]
-        for url in page.resources + styled:
-            found += _not_here(url, path, site, name)
+            sentences += _broken(link, path, site, pages, name)
+        in_styles = [url for style in page.styles for url in resources_of_css(style)]
+        for url in page.resources + in_styles:
+            sentences += _not_here(url, path, site, name)
     for path in sorted(site.rglob("*.css")):
         name = path.relative_to(site).as_posix()
         for url in resources_of_css(path.read_text(encoding="utf-8")):
-            found += _not_here(url, path, site, name)
-    return found
+            sentences += _not_here(url, path, site, name)
+    return sentences
 
 
 def _target(url, path, site):
-    """The file that a relative address means."""
+    """The file to which a relative address leads."""
     address = unquote(urlsplit(url).path)
     base = site if address.startswith("/") else path.parent
     target = (base / address.lstrip("/")).resolve() if address else path
@@ -101,7 +101,7 @@ def _broken(link, path, site, pages, name):
     if not target.exists():
         return [f"{name}: the link {link!r} leads nowhere."]
     anchor = unquote(parts.fragment)
-    # "#" alone is the top of a page; "#top" is in every browser.
+    # "#" and "#top" are the top of a page in every browser.
     if anchor and anchor != "top" and target in pages and anchor not in pages[target].ids:
         return [f"{name}: the link {link!r} leads to an anchor that is not there."]
     return []
@@ -121,9 +121,9 @@ def _not_here(url, path, site, name):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__.splitlines()[0])
-    found = problems(sys.argv[1])
-    print("\n".join(found) if found else "All links, anchors and resources are in place.")
-    sys.exit(bool(found))
+    sentences = problems(sys.argv[1])
+    print("\n".join(sentences) or "All links, anchors and resources are in place.")
+    sys.exit(bool(sentences))
 
 
 if __name__ == "__main__":

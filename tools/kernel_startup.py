@@ -8,10 +8,10 @@ def start():
 
     path = Path(os.environ["PYTHONSTARTUP"]).with_name("made_from.py")
     spec = importlib.util.spec_from_file_location("made_from", path)
-    made_from = importlib.util.module_from_spec(spec)  # in no list of modules: chapters see none
+    made_from = importlib.util.module_from_spec(spec)  # not in sys.modules, hidden from chapters
     spec.loader.exec_module(made_from)
     made_from.Recorder(get_ipython(), os.environ["NODULE_LESSON_ROOT"])  # noqa: F821
 
 
 start()
-del start  # the chapters' names are their own
+del start  # so that chapters begin with an empty namespace

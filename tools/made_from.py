@@ -1,12 +1,12 @@
-"""What the outputs of a chapter are made from: its own code, and the files that its cells used.
+"""Record the files from which the outputs of a chapter are made: its code and what its cells used.
 
-While the book is built, each kernel notes the modules of this repository that are imported in it,
-and the files and folders of this repository that are opened and listed (`Recorder`, started by
+While the book is built, each kernel records the modules of this repository that it imports, and
+the files and folders of this repository that it opens and lists (`Recorder`, started by
 tools/kernel_startup.py). After each cell it writes them, with their hashes, into a file that is
-named after the code that has run; so whoever has the code of a chapter finds what it used
-(`recorded`), and what has changed since (`changed`).
+named after the code that has run. So the code of a chapter leads to the files that it used
+(`recorded`), and to those that have changed since (`changed`).
 
-What is not seen: a file whose absence made a difference, and what another process read.
+It does not see a file whose absence makes a difference, or one that another process reads.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 
 RECORDS = "_build/made_from"
-VERSIONS = "constraints.txt"  # whatever the cells do, they do it with these
-WRITES = os.O_WRONLY | os.O_RDWR
-# Where Python searches for modules, which looks at more than it takes, and into caches.
-IMPORTS = ("<frozen importlib", os.path.join("importlib", "metadata"))
+VERSIONS = "constraints.txt"  # the outputs of all cells depend on it
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
+# Code of Python that searches for modules; it also opens files that are not used, and caches.
+IMPORT_CODE = ("<frozen importlib", os.path.join("importlib", "metadata"))
 
 
 def fingerprint(path):
-    """A short hash of a file's content, or of the names in a folder; empty where there is none."""
+    """A short hash of a file's content, or of the names in a folder; empty if it is missing."""
     if path.is_dir():
         names = sorted(p.name for p in path.iterdir() if is_source(p.name))
         content = "\n".join(names).encode()
@@ -35,23 +35,23 @@ def fingerprint(path):
 
 
 def is_source(name):
-    """False for the name of a file or folder that is made, or that tools leave behind."""
+    """Whether a file or folder of this name is a source, and not a product of a tool."""
     return not name.startswith((".", "__pycache__")) and not name.endswith(".egg-info")
 
 
 def changed(root, files):
-    """The names of those files and folders, given with their hashes, that are others now."""
+    """The names of the files and folders, {name: hash}, that have another hash now."""
     return [name for name, known in files.items() if fingerprint(Path(root, name)) != known]
 
 
-def some(names):
-    """The first few of the names, and how many there are besides."""
+def abbreviated(names):
+    """The first three names as text, and the number of the others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
 def record_path(root, sources):
-    """Where it stands what these cells used; a cell without code is not run, and not counted."""
+    """The file that lists what these cells used; cells without code are not run, so ignored."""
     code = json.dumps([source for source in sources if source.strip()])
     return Path(root, RECORDS, f"{hashlib.sha256(code.encode()).hexdigest()}.json")
 
@@ -63,31 +63,31 @@ def recorded(root, notebook):
 
 
 class Recorder:
-    """Notes what a kernel uses of the repository `root`, and writes it down after each cell."""
+    """Lists the files of the repository `root` that a kernel uses; writes them after each cell."""
 
     def __init__(self, shell, root):
         self.root = os.path.realpath(root)
         self.sources, self.written, self.files = [], set(), {}
         self.used = {os.path.join(self.root, VERSIONS)}
-        sys.addaudithook(self.hear)
+        sys.addaudithook(self.audit)
         shell.events.register("post_run_cell", self.save)
 
-    def hear(self, event, arguments):
-        """Called by Python before a file is opened or a folder listed, and at much else."""
+    def audit(self, event, arguments):
+        """Record a file or folder. Python calls this before it opens or lists one."""
         if event not in ("open", "os.listdir", "os.scandir"):
             return
         path = "." if arguments[0] is None else arguments[0]
         caller = sys._getframe(1).f_code.co_filename
-        if isinstance(path, int) or any(search in caller for search in IMPORTS):
-            return  # an open file, or Python's search for modules
+        if isinstance(path, int) or any(name in caller for name in IMPORT_CODE):
+            return  # a file that is open already, or Python's search for modules
         path = os.path.realpath(os.fsdecode(path))
-        if event == "open" and arguments[2] & WRITES:
+        if event == "open" and arguments[2] & WRITE_FLAGS:
             self.written.add(path)
         else:
             self.used.add(path)
 
     def save(self, result):
-        """Write what was used up to now, under the name of the code that has run."""
+        """Write the files used so far into the file named after the code that has run."""
         modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
         self.used.update(os.path.realpath(path) for path in modules if path)
         for path in self.used - self.written:
@@ -102,7 +102,7 @@ class Recorder:
         before.unlink(missing_ok=True)
 
     def is_source(self, path):
-        """True for what there is of the repository itself: no build, no Python installed in it."""
+        """Whether a path is an existing source of the repository, not built and not installed."""
         within = path.startswith(self.root + os.sep) and os.path.exists(path)
         parts = path[len(self.root) + 1 :].split(os.sep)
         return (

@@ -1,14 +1,14 @@
 """The Sphinx builder "notebooks": each chapter with code as a notebook for Jupyter and Colab.
 
-It walks the document that Sphinx makes the page from, with all numbers, references and glued
-values in place, and writes it in plain Markdown, since no directive, citation or figure number
-would be shown on Colab. The code cells are the chapter's; their outputs are those of the build's
-own execution, kept as text. Images, live figures, the state of widgets and glue are not kept:
-Colab makes them anew. Solutions are not told, but linked. Cells tagged remove-cell, which hold the
-text to its numbers, stay out; the code of plots, which the page folds, is folded here as well.
+It walks the document from which Sphinx makes the page, with all numbers, references and glued
+values, and writes it in plain Markdown, since Colab shows no directives, citations and figure
+numbers. The code cells are the chapter's; their outputs are those of the build's execution, kept
+as text. Images, live figures, the state of widgets and glue are left out: Colab makes them again.
+Solutions are replaced by links to the page. Cells tagged remove-cell, which hold the text to its
+numbers, are left out; the code of plots, which the page folds, is folded here as well.
 
-A node that has no method here stops the build, so that nothing is lost without a word. To allow
-another, write `block_NAME` or `inline_NAME`, NAME being the name of its class.
+A node without a method here stops the build, so that nothing is lost silently. To allow another
+one, write `block_NAME` or `inline_NAME` with the name of its class.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ the same code. For teaching only, not for clinical use."""
 
 class NotebookBuilder(Builder):
     name = "notebooks"
-    format = ""  # no transformation that is meant for HTML or LaTeX
+    format = ""  # so that Sphinx applies no transformation for HTML or LaTeX
 
     def init(self):
         self.root = Path(self.srcdir)
@@ -73,7 +73,7 @@ class NotebookBuilder(Builder):
         return self.get_target_uri(to)
 
     def prepare_writing(self, docnames):
-        """Learn where the works that the text cites are found, and where the outputs are."""
+        """Open the cache of outputs, and find the addresses of the cited works."""
         self.cache = get_cache(self.env.mystnb_config.execution_cache_path)
         self.works = {}
         for citation in self.env.get_domain("cite").citations:
@@ -94,7 +94,7 @@ class NotebookBuilder(Builder):
         path.write_text(text, encoding="utf-8", newline="\n")
 
     def made_from(self, docname, executed):
-        """The text of the chapter and what its cells used, with their hashes."""
+        """{file: hash} of the chapter's text and of the files that its cells used."""
         text = f"{docname}.md"
         used = recorded(self.root, executed)
         if used is None:
@@ -111,13 +111,13 @@ def address_of_work(fields):
 
 
 class Chapter:
-    """One chapter on its way into a notebook."""
+    """The translation of one chapter into a notebook."""
 
     def __init__(self, builder, docname, doctree, executed):
         self.builder, self.docname = builder, docname
         self.doctree, self.executed = doctree, executed
         self.url = builder.get_target_uri(docname)
-        # The lines of the cells, counted from one.
+        # The line in which each cell begins, counted from one.
         self.lines = [line + 1 for line in executed.metadata["source_map"]]
         self.numbers = builder.env.toc_fignumbers.get(docname, {})
 
@@ -129,7 +129,7 @@ class Chapter:
     # --- the cells ----------------------------------------------------------------------------
 
     def notebook(self):
-        title, texts, captions = self.sorted()
+        title, texts, captions = self.contents()
         cells = [nbformat.v4.new_markdown_cell(OPENING.format(title=title, url=self.url))]
         install = INSTALL.format(address=self.builder.address, version=self.builder.version)
         cells.append(nbformat.v4.new_code_cell(install, execution_count=1))
@@ -143,7 +143,7 @@ class Chapter:
             markdown = captions[index] if index in captions else paragraphs(texts.get(index, []))
             if markdown:
                 cells.append(nbformat.v4.new_markdown_cell("\n".join(markdown)))
-        for position, cell in enumerate(cells):  # the bytes depend on nothing but the content
+        for position, cell in enumerate(cells):  # ids depend only on the content
             identity = f"{position}\n{cell.source}".encode()
             cell["id"] = hashlib.sha256(identity).hexdigest()[:12]
         metadata = {
@@ -166,17 +166,17 @@ class Chapter:
             new.outputs = kept_outputs(cell.outputs, tags, has_caption)
         except ValueError as error:
             self.fail(error, line=line)
-        foreign = re.escape(str(self.builder.root)) + r"|\bat 0x[0-9a-f]{6,}"
-        found = re.search(foreign, json.dumps(new.outputs))
-        if found:
-            self.fail(f"this cell puts out {found[0]!r}, which differs elsewhere", line=line)
+        machine_dependent = re.escape(str(self.builder.root)) + r"|\bat 0x[0-9a-f]{6,}"
+        match = re.search(machine_dependent, json.dumps(new.outputs))
+        if match:
+            self.fail(f"this cell puts out {match[0]!r}, which differs elsewhere", line=line)
         return new
 
-    def sorted(self):
-        """The title, and the blocks of text and the captions by the index of their cell.
+    def contents(self):
+        """The title, and {index of a cell: blocks of text} and {index of a cell: caption}.
 
-        Sphinx knows no cells of text, and nothing of a cell tagged remove-cell: the line where a
-        block begins says in which cell it stands.
+        Sphinx's document has no cells of text and no cells tagged remove-cell: the line in which a
+        block begins tells to which cell it belongs.
         """
         title, texts, captions = "", {}, {}
         index = 0
@@ -227,7 +227,7 @@ class Chapter:
     def block_raw(self, node):
         if "thebe" not in node.astext() and "kernelName" not in node.astext():
             self.fail("raw HTML has no translation in notebook_builder.py", node)
-        return []  # the scripts that tools/sphinx_lesson.py takes out of pages too
+        return []  # the scripts that tools/sphinx_lesson.py also removes from pages
 
     def block_paragraph(self, node):
         return at_line_start(self.inline(node)).split("\n")
@@ -248,14 +248,14 @@ class Chapter:
         return [f"*[{node['title']}, in the book]({url})*"]
 
     def block_math_block(self, node):
-        """On one line, since Jupyter takes the > of a quote into the formula on further lines."""
+        """On one line, since in a quote Jupyter takes the > of more lines into the formula."""
         tex = " ".join(re.sub(r"(?<!\\)%.*", "", node.astext()).split())
         if "\n\n" in node.astext() or re.search(r"\\begin\{(align|equation|gather)\*?\}", tex):
             self.fail("write aligned or gathered inside a formula, and no blank line", node)
         outside, count = tex, 1
-        while count:  # what stands in no environment
+        while count:
             outside, count = ENVIRONMENT.subn("", outside)
-        # Sphinx aligns such a formula by itself; Jupyter does not.
+        # Sphinx adds an alignment if there are line breaks outside environments; Jupyter does not.
         if "\\\\" in outside or re.search(r"(?<!\\)&", outside):
             tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
         if node.get("label"):
@@ -273,7 +273,7 @@ class Chapter:
         return self.items(node, lambda number: f"{node.get('start', 1) + number}.")
 
     def items(self, node, mark):
-        """The items of a list, without blank lines where each is one paragraph."""
+        """The items of a list, without blank lines between them if each is one paragraph."""
         items = []
         for number, item in enumerate(node.children):
             lead = mark(number) + " "
@@ -298,7 +298,7 @@ class Chapter:
         if node.get("design_component") != "dropdown":
             self.fail("this container has no translation in notebook_builder.py", node)
         title, *rest = node.children
-        # No Markdown is read in the line of <summary>: this line is HTML.
+        # The line of <summary> must be HTML, since no Markdown is read in it.
         pieces = re.split(r"(\$(?:\\.|[^$\\])+\$)", " ".join(self.inline(title).split()))
         pieces = [html.escape(piece, quote=False) if piece.startswith("$")
                   else MARKDOWN.renderInline(piece) for piece in pieces]  # fmt: skip
@@ -314,7 +314,7 @@ class Chapter:
                 rows.append([rule(cell) for cell in row.children])
         return ["| " + " | ".join(row) + " |" for row in rows]
 
-    # --- what stands inside a paragraph -------------------------------------------------------
+    # --- text inside a paragraph --------------------------------------------------------------
 
     def inline(self, node):
         """The text of a node's children, in Markdown."""
@@ -330,7 +330,7 @@ class Chapter:
     inline_inline = inline
 
     def inline_Text(self, node):
-        """Plain text, in which Markdown and Jupyter are to find no marks."""
+        """Plain text, with all characters escaped that Markdown or Jupyter would read as marks."""
         text = re.sub(r"\\(?=[!-/:-@\[-`{-~])|[*`$]|<(?=[A-Za-z/!?])|&(?=[#\w]+;)", r"\\\g<0>",
                       node.astext())  # fmt: skip
         text = re.sub(r"(?<![^\W_])_|_(?![^\W_])|\](?=\()|~~", r"\\\g<0>", text)
@@ -341,7 +341,7 @@ class Chapter:
 
     def inline_literal(self, node):
         if any(isinstance(child, nodes.Element) for child in node.children):
-            return self.inline(node)  # the number that a reference shows
+            return self.inline(node)  # the number of a reference
         code = node.astext()
         fence = "`" * (1 + max(map(len, re.findall("`+", code)), default=0))
         pad = " " if "`" in code[:1] + code[-1:] else ""
@@ -354,7 +354,7 @@ class Chapter:
         return f"**{self.inline(node)}**"
 
     def inline_reference(self, node):
-        """A link; one to a numbered thing of this chapter is nothing but its number."""
+        """A link; a reference to a numbered element of this chapter becomes its number."""
         text = self.inline(node)
         if "refid" in node:
             is_section = any("std-ref" in inner["classes"] for inner in node.findall(nodes.inline))
@@ -369,9 +369,9 @@ class Chapter:
 
 
 def flat(children):
-    """The blocks of a text in their order, code cells among them.
+    """The blocks of a text and the code cells in their order.
 
-    Sections hold blocks, and so does an exercise, between whose start and end code may stand.
+    Sections are replaced by their blocks, and so are exercises, which may contain code cells.
     """
     for child in children:
         if isinstance(child, nodes.section):
@@ -384,7 +384,7 @@ def flat(children):
 
 
 def paragraphs(blocks):
-    """Blocks with a blank line between each two; one without lines has no place."""
+    """The lines of the blocks, with a blank line between two; empty blocks are left out."""
     lines = []
     for block in blocks:
         if block:
@@ -397,13 +397,13 @@ def quote(lines):
 
 
 def at_line_start(text):
-    """The text of a paragraph, in which no line looks like a heading, a list or a quotation."""
+    """The text of a paragraph, escaped where a line looks like a heading, list or quotation."""
     text = re.sub(r"^([#>+=-]+)(?=\s|$)", r"\\\1", text, flags=re.M)
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text, flags=re.M)
 
 
 def rule(cell):
-    """The line below the head of a table says how its columns are aligned."""
+    """The alignment of a column, for the line below the head of a table."""
     classes = cell.get("classes", [])
     return "---:" if "text-right" in classes else ":-:" if "text-center" in classes else "---"
 
@@ -412,7 +412,11 @@ def rule(cell):
 
 
 def kept_outputs(outputs, tags, has_caption):
-    """The outputs of a cell without figures; ValueError for what a chapter should not put out."""
+    """The outputs of a cell without figures.
+
+    Raises ValueError for output on stderr that is not allowed, for MyST in Markdown, for a caption
+    with more or less than one output, and for a figure in a cell tagged nbval-check-output.
+    """
     kept, shown, figures = [], 0, 0
     for output in in_one_piece(outputs):
         if output.output_type == "stream":
@@ -420,7 +424,7 @@ def kept_outputs(outputs, tags, has_caption):
                 kept.append(output)
             elif "allow-stderr" not in tags:
                 raise ValueError(f"this cell writes to stderr: {output.text.strip()[:300]!r}")
-        elif "scrapbook" not in output.metadata:  # else it is glue, a number for the text
+        elif "scrapbook" not in output.metadata:  # otherwise it is glue, a number for the text
             text = text_of(output.data)
             if MYST.search(text.get("text/markdown", "")):
                 raise ValueError("this cell puts out Markdown with MyST in it, raw in a notebook")
@@ -444,20 +448,20 @@ def counted(cell, count):
 
 
 def in_one_piece(outputs):
-    """The outputs with each stream as one, as on the page: how a kernel cuts it is chance."""
-    whole, streams = [], {}
+    """The outputs with each stream joined, as on the page; a kernel cuts it at random places."""
+    joined, streams = [], {}
     for output in outputs:
         if output.output_type == "stream" and output.name in streams:
             streams[output.name].text += output.text
         else:
-            whole.append(output)
+            joined.append(output)
             if output.output_type == "stream":
                 streams[output.name] = output
-    return whole
+    return joined
 
 
 def text_of(data):
-    """A bundle of mime types without images, live figures and the views of widgets."""
+    """A mime bundle without images, live figures and views of widgets."""
     images = any(mime.startswith("image/") for mime in data)
     return {
         mime: content

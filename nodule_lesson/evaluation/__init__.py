@@ -1,4 +1,4 @@
-"""Measures of a segmentation, averages that say what they leave out, statistics, and a floor."""
+"""Evaluation: measures of a segmentation and their averages, statistics, and classical methods."""
 
 from nodule_lesson.lazy import attributes
 

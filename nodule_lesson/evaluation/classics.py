@@ -1,9 +1,9 @@
-"""Outlines without any training: Otsu, k-means, Chan-Vese and the random walker.
+"""Segmentation without training: Otsu, k-means, Chan-Vese and the random walker.
 
-Each is a function from a crop (H, W), values in [0, 1] as Eq. (6) makes them, to a boolean mask
-(H, W). All run at the library's own settings; nothing here has been tuned on any nodule. What
-they know beside the crop is what every network of the lesson can learn: that a nodule, where
-there is one, lies in the middle. Of whatever a method marks, `central` keeps one part.
+Each is a function from a crop (H, W), scaled to [0, 1] by Eq. (6), to a boolean mask (H, W). All
+use the library's default settings; nothing has been tuned on any nodule. Beside the crop they use
+one fact, which every network of the lesson can learn: a nodule, if there is one, lies in the
+middle. So `central` keeps one component of what a method marks.
 
 They raise ValueError for crops that are not (H, W), too small, or not finite.
 """
@@ -13,14 +13,14 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from skimage import filters, segmentation
 
-REACH = 4.0  # pixels from the centre within which the kept part must begin
-SMALLEST = 8  # sides of a crop: room for both of the random walker's seeds
-SEED = 2.0  # radius in pixels of the random walker's seed
-ROUNDS = 50  # of k-means, and steps of Chan and Vese's outline: both settle before
+MAX_DISTANCE = 4.0  # pixels between the centre and the component that is kept
+MIN_SIDE = 8  # pixels of a crop, for both of the random walker's seeds
+SEED_RADIUS = 2.0  # pixels, of the random walker's seed
+ITERATIONS = 50  # of k-means and of Chan and Vese's method; both converge earlier
 
 
 def otsu(crop):
-    """Brighter than Otsu's threshold (1979), the one with the largest between-class variance."""
+    """Pixels above Otsu's threshold (1979), which has the largest between-class variance."""
     crop = _crop(crop)
     return central(crop > filters.threshold_otsu(crop))
 
@@ -28,43 +28,43 @@ def otsu(crop):
 def k_means(crop):
     """The brighter of two clusters of pixels, by grey value and mean of 3 x 3 neighbours.
 
-    On grey values alone, two means are Otsu's threshold. Lloyd's algorithm (1982) starts at the
-    crop's least and largest value, so that nothing is random.
+    With grey values alone, two means would be the same as Otsu's threshold. Lloyd's algorithm
+    (1982) starts at the smallest and the largest value of the crop, so nothing is random.
     """
     crop = _crop(crop)
     if crop.min() == crop.max():
         return np.zeros(crop.shape, bool)
     pixels = np.stack([crop, ndimage.uniform_filter(crop, 3)], axis=-1).reshape(-1, 2)
     start = np.array([[crop.min()] * 2, [crop.max()] * 2])
-    centres, label = kmeans2(pixels, start, iter=ROUNDS, minit="matrix")
+    centres, label = kmeans2(pixels, start, iter=ITERATIONS, minit="matrix")
     return central((label == centres[:, 0].argmax()).reshape(crop.shape))
 
 
 def chan_vese(crop):
     """The brighter of the two regions of Chan and Vese (2001): two means, and a short outline.
 
-    In its morphological form (Marquez-Neila and others, 2014), whose answer depends little on
-    where it starts: here, at Otsu's regions.
+    This is its morphological form (Marquez-Neila and others, 2014), whose result depends little on
+    the initial regions, here Otsu's.
     """
     crop = _crop(crop)
     start = crop > filters.threshold_otsu(crop)
-    region = segmentation.morphological_chan_vese(crop, ROUNDS, init_level_set=start) > 0
-    # The regions may have changed places.
+    region = segmentation.morphological_chan_vese(crop, ITERATIONS, init_level_set=start) > 0
+    # The two regions may have been exchanged.
     if region.any() and not region.all() and crop[region].mean() < crop[~region].mean():
         region = ~region
     return central(region)
 
 
 def random_walker(crop):
-    """Pixels from which a walker meets the centre of the crop before its border (Grady, 2006).
+    """Pixels from which a walker reaches the centre before the border (Grady, 2006).
 
-    A step to a neighbour is the rarer, the more its grey value differs.
+    A step to a neighbour is less likely if its grey value differs more.
     """
     crop = _crop(crop)
-    if crop.min() == crop.max():  # nothing to be guided by
+    if crop.min() == crop.max():  # the walker would have no preference
         return np.zeros(crop.shape, bool)
     seeds = np.zeros(crop.shape, int)
-    seeds[distance_to_centre(crop.shape) < SEED] = 1
+    seeds[distance_to_centre(crop.shape) < SEED_RADIUS] = 1
     seeds[[0, -1]] = seeds[:, [0, -1]] = 2
     return central(segmentation.random_walker(crop, seeds, mode="bf") == 1)
 
@@ -77,34 +77,34 @@ METHODS = {
 }
 
 
-def central(mask, reach=REACH):
-    """The part of a mask (H, W) that comes nearest to the centre, or nothing.
+def central(mask, max_distance=MAX_DISTANCE):
+    """The component of a mask (H, W) that is nearest to the centre.
 
-    Parts are joined over four neighbours. The kept one has a pixel at most
-    `reach` pixels from the centre; where none has, the result is empty: the
-    method sees no nodule.
+    Components are connected over four neighbours. If none has a pixel within
+    `max_distance` pixels of the centre, the result is empty: the method sees
+    no nodule.
     """
     mask = np.asarray(mask, dtype=bool)
-    parts, _ = ndimage.label(mask)
-    away = np.where(mask, distance_to_centre(mask.shape), np.inf)
-    nearest = np.unravel_index(away.argmin(), away.shape)
-    if away[nearest] > reach:
+    components, _ = ndimage.label(mask)
+    distance = np.where(mask, distance_to_centre(mask.shape), np.inf)
+    nearest = np.unravel_index(distance.argmin(), distance.shape)
+    if distance[nearest] > max_distance:
         return np.zeros(mask.shape, bool)
-    return parts == parts[nearest]
+    return components == components[nearest]
 
 
 def distance_to_centre(shape):
-    """Pixels from each pixel's centre to the middle of an image (H, W)."""
+    """The distance of each pixel of an image (H, W) from its centre, in pixels."""
     y, x = np.indices(shape)
     return np.hypot(y - (shape[0] - 1) / 2, x - (shape[1] - 1) / 2)
 
 
 def best_threshold(crop, truth):
-    """(t, Dice): what no threshold can beat. For each t, the central part of crop > t is scored.
+    """(t, Dice): the threshold t with the highest Dice of the central component of crop > t.
 
-    crop: (H, W), values of any kind. truth: (H, W), boolean, not empty. It has seen the truth: a
-    bound, and no method. The lowest of equally good thresholds; t is a value of the crop. Raises
-    ValueError for an empty truth.
+    crop: (H, W), values of any kind. truth: (H, W), boolean, not empty. Since it uses the truth,
+    this is an upper bound and not a method. t is a value of the crop, the lowest of equally good
+    ones. Raises ValueError for an empty truth.
     """
     crop, truth = np.asarray(crop), np.asarray(truth, dtype=bool)
     if not truth.any():
@@ -120,9 +120,9 @@ def best_threshold(crop, truth):
 
 def _crop(crop):
     crop = np.asarray(crop, dtype=float)
-    if crop.ndim != 2 or min(crop.shape) < SMALLEST:
+    if crop.ndim != 2 or min(crop.shape) < MIN_SIDE:
         raise ValueError(
-            f"crop must be (H, W), at least {SMALLEST} x {SMALLEST}; found {crop.shape}."
+            f"crop must be (H, W), at least {MIN_SIDE} x {MIN_SIDE}; found {crop.shape}."
         )
     if not np.isfinite(crop).all():
         raise ValueError("crop must be finite, found nan or infinity.")

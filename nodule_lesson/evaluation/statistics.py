@@ -1,14 +1,14 @@
-"""How sure a mean is: intervals by patient, paired differences, seeds, and what a test can see.
+"""The uncertainty of a mean: intervals by patient, paired differences, seeds, and power of a test.
 
-Values are one number per unit, as a rule one Dice per lesion. Lesions of one patient are no
-independent evidence: they share the scanner, the dose and the lung. So intervals are bootstrapped
-by *cluster*: whole patients are drawn with replacement, as many as there are, and all lesions of a
-drawn patient come along (Davison & Hinkley, Bootstrap Methods and their Application, 1997,
-section 3.8). With few clusters such intervals are too short; `tests/test_statistics.py` and the
-chapter *Reading the tables* measure by how much.
+Values are one number per unit, usually one Dice per lesion. Lesions of one patient are not
+independent: they share the scanner, the dose and the lung. So intervals are bootstrapped by
+*cluster*: whole patients are drawn with replacement, as many as there are, each with all of its
+lesions (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). With few
+clusters such intervals are too short; `tests/test_statistics.py` and the chapter *Reading the
+tables* measure by how much.
 
-nan is a value that is undefined, such as the distance to an empty outline: it is left out, and so
-is a pair of which either half is nan.
+nan is an undefined value, such as the distance to an empty outline. It is left out, and so is a
+pair with a nan.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-# Draws are made in pieces of at most so many numbers: memory stays small for any test.
-_PIECE = 4_000_000
+# The bootstrap draws at most so many numbers at a time, so that it needs little memory.
+_MAX_DRAWN = 4_000_000
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of paired values: mean of the differences, its interval, their sd, and how many they are.
+    """The mean of paired differences, its interval (low, high), their sd and their number.
 
-    sd is the standard deviation of the single differences, with count - 1 below; nan for fewer
+    sd: the standard deviation of the differences, with count - 1 in the denominator; nan for fewer
     than two.
     """
 
@@ -36,19 +36,19 @@ class Difference:
 
     @property
     def sign(self):
-        """1 or -1 where the whole interval is above or below 0; 0 where it is not, or is nan."""
+        """1 or -1 if the whole interval is above or below 0; otherwise, or for nan, 0."""
         return int(self.low > 0) - int(self.high < 0)
 
 
 def interval(values, clusters=None, level=0.95, draws=2000, seed=0):
     """(low, high): percentile bootstrap of the mean, whole clusters drawn with replacement.
 
-    values: (N,). clusters: (N,) names, one cluster for all values of the same name; None for each
-    value by itself. Each draw takes as many clusters as there are, with replacement, and the mean
+    values: (N,). clusters: (N,) names, values with the same name are one cluster; None makes each
+    value a cluster. Each draw takes as many clusters as there are, with replacement, and the mean
     of all their values; low and high cut off (1 - level) / 2 of the draws on either side. The same
-    seed gives the same interval. Both are nan for fewer than two clusters: one patient does not
-    tell how patients differ. Raises ValueError for another shape, infinite values, a level outside
-    (0, 1) and fewer than one draw.
+    seed gives the same interval. Both are nan for fewer than two clusters, since one patient does
+    not show how patients differ. Raises ValueError for another shape, infinite values, a level
+    outside (0, 1) and fewer than one draw.
     """
     values = _values(values, "values")
     if clusters is None:
@@ -56,24 +56,24 @@ def interval(values, clusters=None, level=0.95, draws=2000, seed=0):
     clusters = np.asarray(clusters)
     if clusters.shape != values.shape:
         raise ValueError(
-            f"clusters must be one name a value, shape {values.shape}; found {clusters.shape}."
+            f"clusters must be one name per value, shape {values.shape}; found {clusters.shape}."
         )
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, found {level}.")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, found {draws}.")
-    there = ~np.isnan(values)
-    _, cluster = np.unique(clusters[there], return_inverse=True)
+    known = ~np.isnan(values)
+    _, cluster = np.unique(clusters[known], return_inverse=True)
     count = np.bincount(cluster)
     if len(count) < 2:
         return np.nan, np.nan
-    total = np.bincount(cluster, values[there])
-    # A draw's mean needs of each cluster only its sum, its size, and how often it was drawn.
+    total = np.bincount(cluster, values[known])
+    # The mean of a draw needs only the sum, the size and the number of draws of each cluster.
     random = np.random.default_rng(seed)
     share = np.full(len(count), 1 / len(count))
-    means, piece = [], max(1, _PIECE // len(count))
-    for first in range(0, draws, piece):
-        times = random.multinomial(len(count), share, size=min(piece, draws - first))
+    means, at_a_time = [], max(1, _MAX_DRAWN // len(count))
+    for first in range(0, draws, at_a_time):
+        times = random.multinomial(len(count), share, size=min(at_a_time, draws - first))
         means.append((times @ total) / (times @ count))
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
@@ -97,25 +97,25 @@ def t_interval(values, level=0.95):
 
 
 def paired(a, b, clusters=None, level=0.95, draws=2000, seed=0):
-    """`Difference` of a - b, values of the same units (N,); the interval is that of `interval`.
+    """`Difference` of a - b, values of the same units (N,), with the interval of `interval`.
 
-    Pairs with a nan are left out. Raises ValueError as `interval` does, and where the shapes of a
-    and b differ.
+    Pairs with a nan are left out. Raises ValueError as `interval` does, and if the shapes of a and
+    b differ.
     """
     a, b = _values(a, "a"), _values(b, "b")
     if a.shape != b.shape:
         raise ValueError(f"a and b must be of the same units, found {len(a)} and {len(b)} values.")
-    gap = a - b
-    low, high = interval(gap, clusters, level, draws, seed)
-    gap = gap[~np.isnan(gap)]
-    mean = float(gap.mean()) if len(gap) else np.nan
-    sd = float(gap.std(ddof=1)) if len(gap) > 1 else np.nan
-    return Difference(mean, low, high, sd, len(gap))
+    differences = a - b
+    low, high = interval(differences, clusters, level, draws, seed)
+    differences = differences[~np.isnan(differences)]
+    mean = float(differences.mean()) if len(differences) else np.nan
+    sd = float(differences.std(ddof=1)) if len(differences) > 1 else np.nan
+    return Difference(mean, low, high, sd, len(differences))
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """A mean over trainings and patients: its interval, two-sided p, and where its variance is.
+    """A mean over trainings and patients: its interval, two-sided p, and parts of its variance.
 
     of_trainings, of_patients: the two parts of the variance of the mean. freedom: degrees of
     freedom of Student's t.
@@ -131,22 +131,22 @@ class Crossed:
 
 
 def crossed(values, patients, clinics=None, level=0.95):
-    """`Crossed` of values (runs, N): would other trainings and other patients say the same?
+    """`Crossed` of values (runs, N): a mean for other trainings and other patients.
 
-    values: one row a training run, one column a lesion, as a rule paired differences; a lesion
-    that is nan in any run is left out. patients: (N,) names. clinics: (runs,) names of what each
-    run was trained on; None where each has its own. Clinics, runs in a clinic, and patients are
-    all a sample; every run is scored on every patient. The mean m, of clinics that count alike,
-    has the variance V = V_t + V_p. With d_p the sum, over the lesions of patient p, of a lesion's
-    mean minus m, divided by N, and P patients,
+    values: one row per training run, one column per lesion, usually paired differences; a lesion
+    that is nan in any run is left out. patients: (N,) names. clinics: (runs,) names of the data
+    that each run was trained on; None if each run has its own. Clinics, runs in a clinic, and
+    patients are samples; every run is scored on every patient. The mean m, in which all clinics
+    have the same weight, has the variance V = V_t + V_p. With P patients and d_p the sum, over the
+    lesions of patient p, of a lesion's mean minus m, divided by N,
 
         V_p = P / (P - 1) sum_p d_p^2,   P - 1 degrees of freedom;
 
-    V_t is var(clinic means) / C of the C clinics, C - 1 degrees of freedom. Where that is less
-    than the runs inside the clinics lead one to expect, both are pooled, as the likelihood of a
-    mixed model has it (REML of a balanced design). The interval is m -+ t sqrt(V), with
+    V_t = var(clinic means) / C for C clinics, with C - 1 degrees of freedom. If that is less than
+    the variance of the runs within clinics implies, both are pooled, which is the estimate of a
+    mixed model by REML for a balanced design. The interval is m -+ t sqrt(V), with
     V^2 / (V_t^2 / f_t + V_p^2 / f_p) degrees of freedom (Satterthwaite 1946).
-    `studies/coverage.py` measures how often it holds the truth. Raises ValueError for other
+    `studies/coverage.py` measures how often it contains the true mean. Raises ValueError for other
     shapes, and for fewer than two clinics or patients.
     """
     values, patients = np.asarray(values, dtype=float), np.asarray(patients)
@@ -160,7 +160,7 @@ def crossed(values, patients, clinics=None, level=0.95):
     clinics = np.arange(len(values)) if clinics is None else np.asarray(clinics)
     if clinics.shape != values.shape[:1]:
         raise ValueError(
-            f"clinics must be one name a run, shape {values.shape[:1]}; found {clinics.shape}."
+            f"clinics must be one name per run, shape {values.shape[:1]}; found {clinics.shape}."
         )
     known = ~np.isnan(values).any(0)
     values = values[:, known]
@@ -182,12 +182,15 @@ def crossed(values, patients, clinics=None, level=0.95):
     freedom = variance**2 / (of_trainings**2 / freedom + of_patients**2 / (len(names) - 1))
     half = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(variance)
     p = 2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom)
-    found = (mean, mean - half, mean + half, p, of_trainings, of_patients, freedom)
-    return Crossed(*(float(value) for value in found))
+    numbers = (mean, mean - half, mean + half, p, of_trainings, of_patients, freedom)
+    return Crossed(*map(float, numbers))
 
 
 def _of_trainings(means):
-    """Variance of the mean of clinics and its degrees of freedom. means: of each clinic's runs."""
+    """The variance of the mean over clinics, and its degrees of freedom.
+
+    means: for each clinic the means of its runs.
+    """
     count, runs = len(means), len(means[0])
     between = np.var([of_clinic.mean() for of_clinic in means], ddof=1) / count
     if runs == 1 or any(len(of_clinic) != runs for of_clinic in means):
@@ -195,16 +198,16 @@ def _of_trainings(means):
     within = np.mean([of_clinic.var(ddof=1) for of_clinic in means]) / (count * runs)
     if between > within:
         return between, count - 1
-    inside = count * (runs - 1)
-    pooled = ((count - 1) * between + inside * within) / (count - 1 + inside)
-    return pooled, count - 1 + inside
+    freedom_between, freedom_within = count - 1, count * (runs - 1)
+    freedom = freedom_between + freedom_within
+    return (freedom_between * between + freedom_within * within) / freedom, freedom
 
 
 def holm(p):
-    """p-values corrected for how many they are (Holm 1979), in the order given: an array.
+    """p-values corrected for multiple comparisons (Holm 1979), in the given order: an array.
 
-    The smallest of k is multiplied by k, the next by k - 1, and so on; none falls below the one
-    before it, none is above 1. Raises ValueError for what are no probabilities.
+    The smallest of k is multiplied by k, the next by k - 1, and so on; none is less than the one
+    before it, and none exceeds 1. Raises ValueError for values that are not probabilities.
     """
     p = np.asarray(p, dtype=float)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
@@ -216,11 +219,11 @@ def holm(p):
 
 
 def power(difference, sd, count, level=0.05):
-    """The chance that a two-sided paired t-test of `count` pairs finds a true mean difference.
+    """The probability that a two-sided paired t-test of `count` pairs detects a mean difference.
 
     difference, sd: mean and standard deviation of normal differences, in the same unit; numbers or
-    arrays. With delta = difference sqrt(count) / sd and the critical value t of count - 1 degrees
-    of freedom, P(|T| > t) for T noncentral t with parameter delta. Raises ValueError for sd <= 0,
+    arrays. It is P(|T| > t) for a noncentral t variable T with count - 1 degrees of freedom and
+    parameter difference sqrt(count) / sd, and the critical value t. Raises ValueError for sd <= 0,
     fewer than two pairs and a level outside (0, 1).
     """
     if not np.all(np.asarray(sd) > 0):
@@ -232,15 +235,15 @@ def power(difference, sd, count, level=0.05):
     freedom = np.asarray(count) - 1
     critical = stats.t.isf(level / 2, freedom)
     shift = np.abs(difference) * np.sqrt(count) / sd
-    # The lower tail as the upper one of the mirrored variable: scipy's cdf can be nan far out.
-    found = stats.nct.sf(critical, freedom, shift) + stats.nct.sf(critical, freedom, -shift)
-    return float(found) if np.ndim(found) == 0 else found
+    # The lower tail is the upper tail of the mirrored variable; scipy's cdf can be nan far out.
+    chance = stats.nct.sf(critical, freedom, shift) + stats.nct.sf(critical, freedom, -shift)
+    return float(chance) if np.ndim(chance) == 0 else chance
 
 
 def detectable(sd, count, power=0.8, level=0.05):
-    """The true mean difference that a paired t-test of `count` pairs finds with chance `power`.
+    """The mean difference that a paired t-test of `count` pairs detects with probability `power`.
 
-    sd: standard deviation of the differences. The inverse of the function `power`. Raises
+    sd: standard deviation of the differences. This is the inverse of the function `power`. Raises
     ValueError as that does, and for a power that is not between level and 1.
     """
     if not level < power < 1:
@@ -261,7 +264,7 @@ def seed_band(by_seed):
     """(low, high): the smallest and the largest mean of the seeds.
 
     by_seed: (seeds, N), one row of values per seed, nan left out; or (seeds,), their means. Raises
-    ValueError for other shapes, and where there is no seed.
+    ValueError for other shapes and for no seed.
     """
     by_seed = np.asarray(by_seed, dtype=float)
     if by_seed.ndim not in (1, 2) or not by_seed.size:

@@ -2,8 +2,9 @@
 
     python -m nodule_lesson.experiments --table 3 --profile laptop
 
-`grid` is the list of all runs, `data` what they learn from, `run` one of them, `schedule` who
-computes which, `results` what came of it: `read("simulated").table(3)`.
+`grid` lists all runs, `data` has the slices that they learn from, `runner` carries out one run,
+`schedule` spreads them over processes, `results` reads what they wrote:
+`read("simulated").table(3)`.
 """
 
 from nodule_lesson.experiments.results import Results, read

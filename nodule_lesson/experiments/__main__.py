@@ -15,7 +15,7 @@ from nodule_lesson.jobs import cores
 
 
 class Parser(argparse.ArgumentParser):
-    """Its help ends with the profiles, rows and stages, which are looked up only then."""
+    """A parser whose help ends with the profiles, rows and stages."""
 
     def format_help(self):
         return f"{super().format_help()}\n{guide()}"
@@ -24,12 +24,13 @@ class Parser(argparse.ArgumentParser):
 def main(arguments=None):
     parser = Parser(
         prog="python -m nodule_lesson.experiments",
-        description="Tables 1 to 3, and what they lack. Run again, it goes on where it stopped.",
+        description="Train and score the rows of Tables 1 to 3 and more. Finished runs are kept: "
+        "call it again to continue.",
     )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--table", help="1, 2, 3, extra or all (default)")
-    what.add_argument("--rows", nargs="+", metavar="ROW", help="some rows by name, see below")
-    what.add_argument(
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument("--table", help="1, 2, 3, extra or all (default)")
+    selection.add_argument("--rows", nargs="+", metavar="ROW", help="rows by name, see below")
+    selection.add_argument(
         "--stage", choices=grid.STAGES, help="a part of the evidence, with its own profile"
     )
     parser.add_argument(
@@ -38,13 +39,15 @@ def main(arguments=None):
     parser.add_argument(
         "--data", default="simulated", help="simulated, or a folder of PatchSets (README)"
     )
-    parser.add_argument("--out", type=Path, help="where results go (default: book/results)")
-    parser.add_argument("--work", type=Path, help="where pre-trained weights go (default: cache)")
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument(
+    parser.add_argument("--out", type=Path, help="folder for results (default: book/results)")
+    parser.add_argument(
+        "--work", type=Path, help="folder for pre-trained weights (default: cache)"
+    )
+    computers = parser.add_mutually_exclusive_group()
+    computers.add_argument(
         "--workers", type=_at_least_one, default=1, help="processes of one thread each"
     )
-    who.add_argument("--scheduler", help="address of a Dask scheduler, instead")
+    computers.add_argument("--scheduler", help="address of a Dask scheduler, to use its workers")
     options = parser.parse_args(arguments)
     if options.stage and options.profile:
         parser.error("argument --profile: not allowed with argument --stage, which has its own")
@@ -91,11 +94,11 @@ def _at_least_one(text):
 
 
 def show(runs, name, profile, out):
-    """Print the rows, in the order of the grid."""
+    """Print the summary of each row, in the order of the grid."""
     results = read(name, profile, out, traced=False)
     print(f"{'row':24} runs  Dice, large test      missed   Dice, small test")
     for row in dict.fromkeys(run.row.name for run in runs):
-        large, small = (results.line(row, test) for test in ("large", "small"))
+        large, small = (results.summary_row(row, test) for test in ("large", "small"))
         mean, low, high = large["dice"]
         interval = f"({low:.3f}, {high:.3f})" if low == low else "(no interval)"  # one patient
         print(
@@ -111,47 +114,49 @@ def show(runs, name, profile, out):
 
 
 def show_stage(stage, out):
-    """Print the rows of a stage beside the paper's Dice, and what is decided of the protocol."""
-    found = evidence.read(stage.data, stage.profile, out, traced=False)
+    """Print the rows of a stage beside the paper's Dice, and the decisions of the protocol."""
+    results = evidence.read(stage.data, stage.profile, out, traced=False)
     printed = {
         row: paper.TABLES[table][name][paper.MEASURES.index("dice")]
         for table, rows in paper.ROWS.items()
         for name, row in rows.items()
     }
-    lines = [found.line(row) for row in stage.rows if row in found.rows]
-    tests = [test for test in ("small", "large", "external") if test in lines[0]]
+    rows = [results.summary_row(row) for row in stage.rows if row in results.rows]
+    tests = [test for test in ("small", "large", "external") if test in rows[0]]
     print(f"{'row':38} paper  runs  train  " + "  ".join(f"{test:>21}" for test in tests))
-    for line in lines:
-        said = f"{printed[line['row']]:.3f}" if line["row"] in printed else "  -  "
-        learnt = " " if line["learnt"] else "*"
+    for row in rows:
+        paper_dice = f"{printed[row['row']]:.3f}" if row["row"] in printed else "  -  "
+        learnt = " " if row["learnt"] else "*"
         print(
-            f"{line['row']:38} {said}  {line['runs']:4}  {line['train']:.3f}{learnt} "
-            + "  ".join(_interval(line[test]) for test in tests)
+            f"{row['row']:38} {paper_dice}  {row['runs']:4}  {row['train']:.3f}{learnt} "
+            + "  ".join(_interval(row[test]) for test in tests)
         )
     print(f"* below {evidence.LEARNT:g} on its own training lesions: it has not learnt")
     if stage.data != "real":
         return
-    for one in found.primary():
-        if one.difference is not None:
+    for decision in results.primary():
+        if decision.difference is not None:
             print(
-                f"{one.row} - {one.other}: {_interval(one.difference)}, p {one.p:.3f} "
-                f"(Holm), {one.verdict}"
+                f"{decision.row} - {decision.other}: {_interval(decision.difference)}, "
+                f"p {decision.p:.3f} (Holm), {decision.verdict}"
             )
 
 
 def _interval(value):
-    """A mean and its interval, of a `Crossed` or of (mean, low, high)."""
+    """The text of a mean and its interval. value: `Crossed` or (mean, low, high)."""
     mean, low, high = value if isinstance(value, tuple) else (value.mean, value.low, value.high)
     return f"{mean:.3f} " + (f"({low:.3f}, {high:.3f})" if low == low else "(one training)")
 
 
-# --- what the help explains ----------------------------------------------------------------------
+# --- the end of the help -------------------------------------------------------------------------
 
 
 def guide():
     """Profiles, rows and stages, as text."""
-    profiles = "\n".join(f"  {name:8} {_size(one)}" for name, one in grid.PROFILES.items())
-    stages = "\n".join(f"  {name:8} {_part(name)}" for name in grid.STAGES)
+    profiles = "\n".join(
+        f"  {name:8} {_profile_text(profile)}" for name, profile in grid.PROFILES.items()
+    )
+    stages = "\n".join(f"  {name:8} {_stage_text(name)}" for name in grid.STAGES)
     return (
         f"profiles:\n{profiles}\n\n"
         f'rows, each of them in quotes, as in --rows "unet, pre-trained" proposed:\n'
@@ -161,49 +166,54 @@ def guide():
 
 
 def rows_by_table():
-    """The names of all rows, one a line: some have commas and spaces."""
-    named = {f"table {table}": names for table, names in grid.TABLES.items()}
-    named["extra"] = grid.rows_of("extra")
-    shown = {name for names in named.values() for name in names}
-    named["in stages alone"] = [name for name in grid.ROWS if name not in shown]
+    """The names of all rows, one per line, since some have commas and spaces."""
+    groups = {f"table {table}": names for table, names in grid.TABLES.items()}
+    groups["extra"] = grid.rows_of("extra")
+    listed = {name for names in groups.values() for name in names}
+    groups["only in stages"] = [name for name in grid.ROWS if name not in listed]
     return "\n".join(
         f"  {title}:\n" + "\n".join(f'    "{name}"' for name in names)
-        for title, names in named.items()
+        for title, names in groups.items()
     )
 
 
-def _size(profile):
+def _profile_text(profile):
     if profile.epochs is None:
-        long = (
+        steps = (
             f"{profile.scratch_steps:,} steps, or {profile.pretrain_steps:,} of pre-training and "
             f"{profile.steps:,} more"
         )
     else:
-        long = f"{profile.epochs} epochs, after {profile.pretrain_steps:,} steps of pre-training"
-    times = [(profile.seeds, "seed"), (profile.clinics, "clinic"), (profile.folds or 1, "fold")]
-    runs = [_many(*one) for one in times if one[0] > 1]
-    said = [f"crops of {profile.side} x {profile.side}, networks of width {profile.width}", long]
-    said += [" x ".join(runs)] if runs else []
-    said += ["only to see that everything runs"] if profile.name == "demo" else []
-    return "; ".join([*said, _measured(profile.name)])
+        steps = f"{profile.epochs} epochs, after {profile.pretrain_steps:,} steps of pre-training"
+    counts = [(profile.seeds, "seed"), (profile.clinics, "clinic"), (profile.folds or 1, "fold")]
+    runs = [_plural(count, noun) for count, noun in counts if count > 1]
+    texts = [f"crops of {profile.side} x {profile.side}, networks of width {profile.width}", steps]
+    texts += [" x ".join(runs)] if runs else []
+    texts += ["only to see that everything runs"] if profile.name == "demo" else []
+    return "; ".join([*texts, _measured_time(profile.name)])
 
 
-def _many(count, what):
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _plural(count, noun):
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _measured(profile):
+def _measured_time(profile):
     """How long the book's own runs took."""
     files = results_folder().glob(f"*-{profile}/*-seed*.json")
-    told = [json.loads(file.read_text(encoding="utf-8"))["provenance"] for file in files]
-    if not told:
+    sources = [json.loads(file.read_text(encoding="utf-8"))["provenance"] for file in files]
+    if not sources:
         return "time not measured"
-    seconds = [one["seconds"] for one in told]
-    on = ", ".join(sorted({f"{one['device']}, {_many(one['threads'], 'thread')}" for one in told}))
-    return f"{min(seconds):.0f} to {max(seconds):.0f} s a run ({len(told)} runs on {on})"
+    seconds = [source["seconds"] for source in sources]
+    devices = sorted(
+        {f"{source['device']}, {_plural(source['threads'], 'thread')}" for source in sources}
+    )
+    return (
+        f"{min(seconds):.0f} to {max(seconds):.0f} s per run "
+        f"({len(sources)} runs on {', '.join(devices)})"
+    )
 
 
-def _part(name):
+def _stage_text(name):
     stage, runs = grid.STAGES[name], grid.runs_of_stage(name)
     return (
         f"{len(stage.rows)} rows in the profile {stage.profile}, {len(runs)} runs on "

@@ -1,29 +1,29 @@
-"""What the paper says of its results, as comparisons, and the rule by which our runs answer.
+"""The paper's claims about its results, and the rule by which our runs support or contradict them.
 
-A claim is taken apart into comparisons "this row is better than that one by this measure". Each is
-decided by the 95 % interval of the paired difference, by patient, on lesions of patients that
-nobody trained on. The comparison is *supported* where the interval lies above 0, *contradicted*
-where it lies below, *not run* without results of a row; in all other cases it *cannot be decided*.
-A claim is supported when all of its comparisons are, and contradicted when one is; a claim of
-"some" is supported when one is, contradicted when all are.
+A claim consists of comparisons: "this row is better than that one by this measure". Each is
+decided by the 95 % interval of the paired difference, by patient, on lesions of patients that no
+network was trained on. A comparison is *supported* if the interval lies above 0, *contradicted* if
+it lies below 0, *not run* if a row has no results; otherwise it *cannot be decided*. A claim is
+supported if all of its comparisons are, and contradicted if one of them is. A claim of which any
+comparison suffices is supported if one of them is, and contradicted if all are.
 
-What the protocol fixed before the first run is this interval and thirteen comparisons of Dice. The
-claims, their comparisons by other measures, which are secondary, and how a claim follows from its
+The protocol fixed this interval and thirteen comparisons of Dice before the first run. The claims,
+their comparisons by other measures, which are secondary, and how a claim follows from its
 comparisons were written down together with the results.
 
-The interval tells what other lesions of other patients would change. What another training would
-change it does not know, and that is often more. So what is decided is of two strengths. It is
-*firm* where the seeds are apart as well: the worst run of the better row is better than the best
-run of the other. Where the seeds overlap, or a row has one seed alone, it is decided *by patients
-only*: these networks differ, and whether the methods do is open.
+The interval covers what other lesions of other patients would change. It does not cover what
+another training would change, which is often more. So a decision has one of two strengths. It is
+*firm* if the seeds are apart as well: the worst run of the better row is better than the best run
+of the other. If the seeds overlap, or a row has only one seed, it is decided *by patients only*:
+these networks differ, and it remains open whether the methods do.
 
-Two claims are narrower than the paper's sentences. Feature combination is to improve all measures
-but ASSD, and we ask for Dice; the prior is to improve all but sensitivity "significantly", without
-a test, against two rows, and we ask for it against the nearer one.
+Two claims are narrower than the paper's sentences. The paper says that feature combination
+improves all measures but ASSD: we test Dice. It says that the prior "significantly" improves all
+measures but sensitivity over two rows, without a test: we test it against the more similar row.
 
-Nor does an interval say whether the networks had learnt at all. A run whose mean Dice is below
-LEARNT on the very lesions that it was trained on has not, and a comparison with it compares
-beginnings. This mark was thought of after the runs, so it decides nothing: it is a warning.
+An interval does not say whether the networks have learnt at all. A run whose mean Dice on its own
+training lesions is below LEARNT has not, and a comparison with it compares early training. This
+threshold was chosen after the runs, so it decides nothing: it is a warning.
 """
 
 from dataclasses import dataclass
@@ -36,15 +36,15 @@ SUPPORTED, CONTRADICTED = "supported", "contradicted"
 UNDECIDED, NOT_RUN = "cannot be decided", "not run"
 FIRM, BY_PATIENTS = "firm", "by patients only"
 LEARNT = 0.5
-SMALL = 0.01  # a difference of Dice below is called small, whatever is decided of it
+SMALL_GAP = 0.01  # of Dice; a smaller difference is called small even if it is decided
 LOWER_IS_BETTER = ("hausdorff_distance", "assd")
 RIVALS = ("unet", "resunet", "resunet++", "deeplabv3+")
 FROZEN = ("freeze S1", "freeze S5", "freeze S9", "freeze C1", "freeze FC")
 
 
 @dataclass(frozen=True)
-class Better:
-    """`row` is better than `other` by `measure`; names of rows as in the experiments."""
+class Comparison:
+    """The statement that `row` is better than `other` by `measure`; rows as in the experiments."""
 
     row: str
     other: str
@@ -53,25 +53,29 @@ class Better:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence, where it stands, and the comparisons that it consists of: all, or some."""
+    """A sentence of the paper as comparisons.
+
+    where: section and table. any_suffices: whether one supported comparison supports the claim;
+    otherwise it needs all of them.
+    """
 
     text: str
     where: str
-    parts: tuple
-    some: bool = False
+    comparisons: tuple
+    any_suffices: bool = False
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What our runs say of one comparison. difference: positive where it speaks for the part.
+    """The result of our runs for one comparison.
 
-    bands: lowest and highest seed of `row` and of `other`, in the measure's own direction. apart:
-    1 where all seeds of `row` are better than all of `other`, -1 the other way round, 0 where they
-    overlap or a row has but one. learnt: whether all runs of both rows have. All three are None
-    where a row has not been run.
+    difference: positive if it favours the comparison. bands: (lowest, highest) seed of `row` and
+    of `other`, in the units of the measure. apart: 1 if all seeds of `row` are better than all of
+    `other`, -1 if all are worse, 0 if they overlap or a row has only one seed. learnt: whether all
+    runs of both rows have learnt. These four are None if a row has not been run.
     """
 
-    part: Better
+    comparison: Comparison
     verdict: str
     difference: Difference | None = None
     bands: tuple | None = None
@@ -80,7 +84,7 @@ class Evidence:
 
     @property
     def strength(self):
-        """FIRM or BY_PATIENTS for what is decided, else the verdict: undecided or not run."""
+        """FIRM or BY_PATIENTS if the comparison is decided, else the verdict."""
         return _strength(
             self.verdict, self.apart == {SUPPORTED: 1, CONTRADICTED: -1}.get(self.verdict)
         )
@@ -88,11 +92,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim's verdict, the `Evidence` of its comparisons, and how far these can be trusted.
+    """A claim's verdict with the `Evidence` of its comparisons.
 
-    apart, learnt: whether the seeds are apart in the verdict's direction, and whether all runs
-    have learnt; for a verdict that rests on all comparisons, in all of them, for one that rests on
-    some, in one of these.
+    apart: whether the seeds are apart in the direction of the verdict. learnt: whether all runs
+    have learnt. If the verdict needs all comparisons, this holds for all of them; if one is
+    enough, it holds for one that has this verdict.
     """
 
     verdict: str
@@ -102,7 +106,7 @@ class Judgement:
 
     @property
     def strength(self):
-        """As of `Evidence`, for the claim as a whole."""
+        """FIRM or BY_PATIENTS if the claim is decided, else the verdict."""
         return _strength(self.verdict, self.apart)
 
 
@@ -112,39 +116,39 @@ def _strength(verdict, apart):
     return FIRM if apart else BY_PATIENTS
 
 
-def _all(row, others, *measures):
-    return tuple(Better(row, other, measure) for measure in measures for other in others)
+def _better(row, others, *measures):
+    return tuple(Comparison(row, other, measure) for measure in measures for other in others)
 
 
 CLAIMS = (
     Claim("The proposed model has a higher Dice than the four others", "4.4, Table 1",
-          _all("proposed", RIVALS, "dice")),
-    Claim("It has a higher IoU than they", "4.4, Table 1", _all("proposed", RIVALS, "iou")),
+          _better("proposed", RIVALS, "dice")),
+    Claim("It has a higher IoU than they", "4.4, Table 1", _better("proposed", RIVALS, "iou")),
     Claim("It has a higher precision than they", "4.4, Table 1",
-          _all("proposed", RIVALS, "precision")),
-    Claim("It has a lower ASSD than they", "4.4, Table 1", _all("proposed", RIVALS, "assd")),
+          _better("proposed", RIVALS, "precision")),
+    Claim("It has a lower ASSD than they", "4.4, Table 1", _better("proposed", RIVALS, "assd")),
     Claim("Its sensitivity is lower than ResUNet's, ResUNet++'s and DeepLabv3+'s",
           "4.4, Table 1",
-          tuple(Better(rival, "proposed", "sensitivity") for rival in RIVALS[1:])),
+          tuple(Comparison(rival, "proposed", "sensitivity") for rival in RIVALS[1:])),
     Claim("Feature combination blocks raise Dice", "4.6, Table 3",
-          _all("backbone+combination", ("backbone",), "dice")),
+          _better("backbone+combination", ("backbone",), "dice")),
     Claim("STD raises precision and Dice", "4.6, Table 3",
-          _all("std", ("backbone+combination",), "precision", "dice")),
+          _better("std", ("backbone+combination",), "precision", "dice")),
     Claim("The prior improves all measures but sensitivity", "4.6, Table 3",
-          _all("proposed", ("std",), "precision", "dice", "iou", "hausdorff_distance", "assd")),
+          _better("proposed", ("std",), "precision", "dice", "iou", "hausdorff_distance", "assd")),
     Claim("Pre-training raises Dice and IoU", "4.6, Table 3",
-          _all("transfer", ("proposed",), "dice", "iou")),
+          _better("transfer", ("proposed",), "dice", "iou")),
     Claim("Pre-training makes HD and ASSD slightly worse", "4.6, Table 3",
-          _all("proposed", ("transfer",), "hausdorff_distance", "assd")),
+          _better("proposed", ("transfer",), "hausdorff_distance", "assd")),
     Claim("Freezing nothing outperforms the other strategies (Dice)", "4.5, Table 2",
-          _all("transfer", FROZEN, "dice")),
+          _better("transfer", FROZEN, "dice")),
     Claim("Freezing certain layers further improves performance (Dice)", "abstract",
-          tuple(Better(row, "transfer") for row in FROZEN), some=True),
+          tuple(Comparison(row, "transfer") for row in FROZEN), any_suffices=True),
 )  # fmt: skip
 
 
 def oriented(difference, measure):
-    """The difference with its sign turned where lower is better: positive is better."""
+    """The difference, its sign changed for a measure of which lower is better."""
     if measure not in LOWER_IS_BETTER:
         return difference
     d = difference
@@ -153,53 +157,54 @@ def oriented(difference, measure):
 
 def train_dice(results, row):
     """Mean Dice of each run of a row on its own training lesions, (runs,)."""
-    return np.array([np.mean(run["scores"]["train"]["dice"]) for run in results.of(row)])
+    return np.array([np.mean(run["scores"]["train"]["dice"]) for run in results.runs_of(row)])
 
 
-def weigh(results, part, test="large"):
+def evaluate(results, comparison, test="large"):
     """`Evidence` of one comparison, by the rule at the head of this module.
 
-    results: what `nodule_lesson.experiments.read` gives.
+    results: `nodule_lesson.experiments.Results`. test: "small" or "large".
     """
-    if not {part.row, part.other} <= set(results.rows):
-        return Evidence(part, NOT_RUN)
-    difference = oriented(
-        results.compare(part.row, part.other, measure=part.measure, test=test), part.measure
-    )
-    scores = [results.scores(row, part.measure, test) for row in (part.row, part.other)]
+    rows, measure = (comparison.row, comparison.other), comparison.measure
+    if not set(rows) <= set(results.rows):
+        return Evidence(comparison, NOT_RUN)
+    difference = oriented(results.compare(*rows, measure=measure, test=test), measure)
+    scores = [results.scores(row, measure, test) for row in rows]
     bands = tuple(seed_band(by_seed) for by_seed in scores)
     (low, high), (other_low, other_high) = bands
     apart = int(low > other_high) - int(high < other_low)
-    if part.measure in LOWER_IS_BETTER:
+    if measure in LOWER_IS_BETTER:
         apart = -apart
     if min(len(by_seed) for by_seed in scores) < 2:
         apart = 0
     verdict = {1: SUPPORTED, -1: CONTRADICTED, 0: UNDECIDED}[difference.sign]
-    learnt = all((train_dice(results, row) >= LEARNT).all() for row in (part.row, part.other))
-    return Evidence(part, verdict, difference, bands, apart, learnt)
+    learnt = all((train_dice(results, row) >= LEARNT).all() for row in rows)
+    return Evidence(comparison, verdict, difference, bands, apart, learnt)
 
 
-def judge(results, claim, test="large"):
+def evaluate_claim(results, claim, test="large"):
     """`Judgement` of a claim, by the rule at the head of this module."""
-    evidence = tuple(weigh(results, part, test) for part in claim.parts)
-    found = [one.verdict for one in evidence]
-    enough, against = (SUPPORTED, CONTRADICTED) if claim.some else (CONTRADICTED, SUPPORTED)
-    if enough in found:
-        verdict, needed = enough, any
-    elif all(one == against for one in found):
-        verdict, needed = against, all
+    evidence = tuple(evaluate(results, comparison, test) for comparison in claim.comparisons)
+    verdicts = [each.verdict for each in evidence]
+    one_is_enough, all_are_needed = (
+        (SUPPORTED, CONTRADICTED) if claim.any_suffices else (CONTRADICTED, SUPPORTED)
+    )
+    if one_is_enough in verdicts:
+        verdict, any_or_all = one_is_enough, any
+    elif all(each == all_are_needed for each in verdicts):
+        verdict, any_or_all = all_are_needed, all
     else:
-        return Judgement(NOT_RUN if NOT_RUN in found else UNDECIDED, evidence, False, False)
+        return Judgement(NOT_RUN if NOT_RUN in verdicts else UNDECIDED, evidence, False, False)
     sign = 1 if verdict == SUPPORTED else -1
-    base = [one for one in evidence if one.verdict == verdict]
-    apart = needed(one.apart == sign for one in base)
-    return Judgement(verdict, evidence, apart, needed(one.learnt for one in base))
+    decisive = [each for each in evidence if each.verdict == verdict]
+    apart = any_or_all(each.apart == sign for each in decisive)
+    return Judgement(verdict, evidence, apart, any_or_all(each.learnt for each in decisive))
 
 
 def missed_and_found(dice):
-    """(m, d): the share of units with Dice 0, and the mean Dice of all others: mean = (1 - m) d.
+    """(m, d): the share of values that are 0 and the mean of all others, so mean = (1 - m) d.
 
-    dice: any shape, nan left out; d is nan where all are missed.
+    dice: any shape, nan is left out. d is nan if all values are 0.
     """
     dice = np.asarray(dice, dtype=float)
     dice = dice[~np.isnan(dice)]
@@ -210,15 +215,16 @@ def missed_and_found(dice):
 
 
 def misses_and_contours(dice, other):
-    """(misses, contours): what each adds to the difference mean(dice) - mean(other).
+    """(misses, contours): the two terms of the difference mean(dice) - mean(other).
 
-    With mean = (1 - m) d of `missed_and_found`, a product, the difference is exactly
+    With mean = (1 - m) d from `missed_and_found`, the difference is exactly
 
-        (m' - m) (d + d') / 2  +  (d - d') ((1 - m) + (1 - m')) / 2,
+        (m' - m) (d + d') / 2  +  (d - d') ((1 - m) + (1 - m')) / 2.
 
-    the first part from lesions that one of both missed altogether, the second from how well both
-    outline what they find. Each factor is weighted by the mean of the other: the order in which
-    one would change them does not matter. Who has found nothing has no d: all is misses then.
+    The first term comes from lesions that one of the two missed altogether, the second from how
+    well each outlines what it finds. Each factor is weighted by the mean of the other, so the
+    order in which the two are changed does not matter. Who finds nothing has no d; then the whole
+    difference counts as misses.
     """
     (m, d), (other_m, other_d) = missed_and_found(dice), missed_and_found(other)
     if np.isnan(d) or np.isnan(other_d):

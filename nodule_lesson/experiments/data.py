@@ -1,10 +1,10 @@
-"""What the experiments learn from and are scored on.
+"""The data that the experiments are trained and scored on.
 
-PatchSets: `pretrain`, many patients as in LUNA16; `clinic`, the few patients of one clinic, whose
-lesions are split into 45 to train on and the rest, the *small* test; and `large`, lesions of other
-patients, the *large* test. There may be further clinics, `clinic-2` and so on, and `external`,
-patients scanned in another way than all these. `load` cuts them to the size that a profile wants
-and scales each slice by Eq. (6).
+There are three PatchSets. `pretrain` has many patients, as LUNA16. `clinic` has the few patients
+of one clinic; 45 of its lesions are for training, the others are the *small* test. `large` has
+lesions of other patients, the *large* test. There may be more clinics, `clinic-2` and so on, and
+`external`, patients who were scanned in another way than all these. `load` cuts the slices to the
+size that a profile wants and scales each by Eq. (6).
 
 The split of the clinic is by lesion, as in the paper: both sides share patients, so the small test
 leaks. The large test does not.
@@ -32,9 +32,9 @@ from nodule_lesson.data.phantom.crops import scan_crops
 SETS = ("pretrain", "clinic", "large")
 TRAIN_LESIONS = 45  # of the clinic's 56: the paper's number
 SLICES_OF_A_LESION = 2  # in the large test, at equal steps through the lesion
-KEPT = 3  # slices of a lesion that a simulated large set keeps
-EMPTY_SLICES = 400  # at most, of the large test
-# Domain, seeds and patients a seed: no two sets share a patient.
+KEPT_SLICES_OF_A_LESION = 3  # in the simulated large set
+MAX_EMPTY_SLICES = 400  # in the large test
+# Domain, seeds and patients per seed: no two sets share a patient.
 SIMULATED = {
     "pretrain": ("luna_like", range(1), 80),
     "clinic": ("clinic_like", range(1), 7),
@@ -46,10 +46,10 @@ SIMULATED = {
 
 @dataclass
 class Slices:
-    """Slices as a network sees them, and what is known of each.
+    """Slices as a network sees them, with what is known of each.
 
     images, masks: (N, 1, H, W) float32, images in [0, 1]. has_nodule: (N,) float32. lesion,
-    patient: (N,) text, lesion "" without a nodule. slices: all columns of slices.csv.
+    patient: (N,) text; lesion is "" where there is no nodule. slices: all columns of slices.csv.
     """
 
     images: torch.Tensor
@@ -69,14 +69,17 @@ class Slices:
 
     @property
     def spacing(self):
-        """Millimetres of a row and of a column, (N, 2); nan where unknown."""
+        """Millimetres per row and per column, (N, 2); nan where unknown."""
         return np.stack([self.slices["row_mm"], self.slices["column_mm"]], axis=1)
 
 
 @dataclass
 class Data:
-    """The sets of one experiment: pretrain, clinic (what may be trained on), small, large, and
-    external, None where there is none."""
+    """The sets of one experiment.
+
+    pretrain: for pre-training. clinic: the training lesions of the clinic. small, large, external:
+    the tests; external is None where there is none. checksums, sources: by set.
+    """
 
     pretrain: Slices
     clinic: Slices
@@ -88,7 +91,7 @@ class Data:
 
     @property
     def tests(self):
-        """The tests that are there, by name."""
+        """The tests of this experiment, by name."""
         tests = {"small": self.small, "large": self.large, "external": self.external}
         return {name: slices for name, slices in tests.items() if slices is not None}
 
@@ -101,60 +104,61 @@ def load(
     clinic=1,
     most=SLICES_OF_A_LESION,
 ):
-    """The sets named by `data`, cut to side x side around the centre: a `Data`.
+    """The sets named by `data`, cut to side x side pixels around the centre: a `Data`.
 
-    data: "simulated", or a folder that holds the PatchSets pretrain, clinic and large, further
-    clinics if they are wanted, and perhaps external. Simulated sets are made when first asked for,
-    in about ten minutes on two cores, and kept in the user's cache. patients: simulated sets of at
-    most so many patients each, for a trial. clinic: its number, from 1. most: slices of a lesion
-    in the large and the external test, None for all. Raises ValueError where a set is missing,
-    damaged, smaller than `side`, or where two share a patient.
+    data: "simulated", or a folder with the PatchSets pretrain, clinic and large, and optionally
+    more clinics and external. Simulated sets are made at the first call, in about ten minutes on
+    two cores, and kept in the user's cache. patients: for a trial, how many patients a simulated
+    set has at most. workers: processes that simulate. clinic: its number, from 1. most: how many
+    slices of a lesion the large and the external test have at most, None for all. Raises
+    ValueError for a set that is missing, damaged or smaller than `side`, and for two sets that
+    share a patient.
     """
-    needed = parts_of(clinic)
+    needed = set_names(clinic)
     if str(data) == "simulated":
         folder = simulated(patients, workers, needed)
     else:
         folder = Path(data)
-        missing = [part for part in needed if not (folder / part).is_dir()]
+        missing = [name for name in needed if not (folder / name).is_dir()]
         if missing:
             raise ValueError(
                 f"data must be simulated or a folder with the PatchSets {', '.join(needed)}; "
                 f"{folder} lacks {', '.join(missing)}."
             )
-    names = dict(zip(SETS, needed, strict=True))
+    folders = dict(zip(SETS, needed, strict=True))
     if (folder / "external").is_dir():
-        names["external"] = "external"
-    sets = {part: PatchSet.open(folder / name) for part, name in names.items()}
-    cut = {part: slices_of(patch_set, side) for part, patch_set in sets.items()}
-    for one, other in itertools.combinations(cut, 2):
-        both = set(cut[one].patient) & set(cut[other].patient)
-        if both:
+        folders["external"] = "external"
+    patch_sets = {name: PatchSet.open(folder / subfolder) for name, subfolder in folders.items()}
+    cut = {name: slices_of(patch_set, side) for name, patch_set in patch_sets.items()}
+    for name, other in itertools.combinations(cut, 2):
+        shared = set(cut[name].patient) & set(cut[other].patient)
+        if shared:
             raise ValueError(
-                f"{one} and {other} must share no patient, found {min(both)} in both."
+                f"{name} and {other} must share no patient, found {min(shared)} in both."
             )
     clinic, small = split_clinic(cut["clinic"])
-    for part in cut.keys() & {"large", "external"}:
-        if not len(lesions_of(cut[part])):
-            raise ValueError(f"{part} must have lesions with a consensus, found none.")
-        cut[part] = cut[part][thinned(cut[part], most)]
+    for name in cut.keys() & {"large", "external"}:
+        if not len(lesions_of(cut[name])):
+            raise ValueError(f"{name} must have lesions with a consensus, found none.")
+        cut[name] = cut[name][thinned(cut[name], most)]
     return Data(
         cut["pretrain"],
         clinic,
         small,
         cut["large"],
         cut.get("external"),
-        {part: checksum(patch_set) for part, patch_set in sets.items()},
-        {part: _origin(patch_set) for part, patch_set in sets.items()},
+        {name: checksum(patch_set) for name, patch_set in patch_sets.items()},
+        {name: _origin(patch_set) for name, patch_set in patch_sets.items()},
     )
 
 
-def parts_of(clinic):
+def set_names(clinic):
     """Names of the PatchSets that an experiment on this clinic needs, in the order of SETS."""
     return ("pretrain", "clinic" if clinic == 1 else f"clinic-{clinic}", "large")
 
 
 def slices_of(patch_set, side):
-    """All slices of a set, side x side around the centre, each scaled by Eq. (6)."""
+    """All slices of a set, side x side pixels around the centre, each scaled by Eq. (6)."""
     height, width = patch_set.images.shape[1:]
     if side > min(height, width):
         raise ValueError(f"side must be at most {min(height, width)}, found {side}.")
@@ -176,8 +180,11 @@ def slices_of(patch_set, side):
 
 
 def split_clinic(clinic, seed=0):
-    """(train, test): four fifths of the lesions, at most 45, and the others; each with its share
-    of empty slices."""
+    """Split a clinic by lesion: (train, test).
+
+    train has four fifths of the lesions, at most 45, test the others; each side has its share of
+    the empty slices.
+    """
     random = np.random.default_rng(seed)
     names = random.permutation(lesions_of(clinic))
     if len(names) < 2:
@@ -188,8 +195,10 @@ def split_clinic(clinic, seed=0):
 
 
 def fewer_lesions(clinic, count, seed):
-    """Slices of `count` lesions drawn from the clinic's (all, where it has fewer), with their
-    share of empty slices."""
+    """Slices of `count` lesions of the clinic, drawn at random, with their share of empty slices.
+
+    Of a clinic with fewer lesions all are taken.
+    """
     names = np.random.default_rng([2, seed]).permutation(lesions_of(clinic))
     count = min(count, len(names))
     random = np.random.default_rng([3, seed])
@@ -197,7 +206,7 @@ def fewer_lesions(clinic, count, seed):
 
 
 def fold(clinic, number, count=5, seed=0):
-    """What fold `number` of `count` trains on: all lesions but every count-th, by lesion."""
+    """The training slices of fold `number` of `count`: all lesions but every count-th."""
     names = np.random.default_rng([4, seed]).permutation(lesions_of(clinic))
     kept = names[np.arange(len(names)) % count != number]
     random = np.random.default_rng([5, seed, number])
@@ -212,31 +221,31 @@ def with_share_of_empties(slices, names, share, random):
 
 
 def lesions_of(slices):
-    """Names of the lesions that have a consensus: where readers share no pixel, none is scored."""
+    """Names of the lesions that are scored: those on which the readers share a pixel."""
     drawn = slices.masks.flatten(1).any(1).numpy()
     return np.unique(slices.lesion[drawn & (slices.lesion != "")])
 
 
 def thinned(slices, most=SLICES_OF_A_LESION):
-    """Rows: `most` slices of each lesion, at equal steps through it, and some empty slices.
+    """Rows of `most` slices of each lesion, at equal steps through it, and of some empty slices.
 
-    A thousand lesions need not be scored on every slice; None takes all of them. Slices without a
-    consensus are left out.
+    A thousand lesions need not be scored on every slice. most=None takes all slices. Slices of a
+    lesion without a consensus are left out.
     """
     drawn = slices.masks.flatten(1).any(1).numpy()
     rows = []
     for name in lesions_of(slices):
-        mine = np.flatnonzero((slices.lesion == name) & drawn)
-        mine = mine[np.argsort(slices.slices["slice"][mine], kind="stable")]
-        steps = (np.arange(most or len(mine)) + 0.5) * len(mine) / (most or len(mine))
-        rows.append(np.unique(mine[steps.astype(int)]))
+        lesion = np.flatnonzero((slices.lesion == name) & drawn)
+        lesion = lesion[np.argsort(slices.slices["slice"][lesion], kind="stable")]
+        steps = (np.arange(most or len(lesion)) + 0.5) * len(lesion) / (most or len(lesion))
+        rows.append(np.unique(lesion[steps.astype(int)]))
     empty = np.flatnonzero(slices.lesion == "")
-    empty = np.random.default_rng(6).permutation(empty)[: min(len(rows), EMPTY_SLICES)]
+    empty = np.random.default_rng(6).permutation(empty)[: min(len(rows), MAX_EMPTY_SLICES)]
     return np.sort(np.concatenate([*rows, empty]))
 
 
 def checksum(patch_set):
-    """One checksum of a set: of those of its arrays and its table."""
+    """One checksum of a set, computed from those of its arrays and its table."""
     arrays = {file: entry["sha256"] for file, entry in patch_set.info["arrays"].items()}
     text = json.dumps([arrays, patch_set.info["slices_sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -249,30 +258,33 @@ def _origin(patch_set):
 # --- simulated sets ------------------------------------------------------------------------------
 
 
-def simulated(patients=None, workers=None, parts=SETS):
-    """The folder in the user's cache with simulated sets, each made where it is not there."""
+def simulated(patients=None, workers=None, names=SETS):
+    """The folder in the user's cache with these simulated sets; those that are missing are made.
+
+    patients: how many a set has at most, None for all. workers: processes, None for one per core.
+    """
     simulator = simulator_sha256()
-    some = "" if patients is None else f"-{patients}-patients"
-    folder = cache_folder() / f"experiments-{simulator[:12]}{some}"
-    for part in parts:
-        domain, seeds, count = SIMULATED[part]
-        if (folder / part).is_dir():
+    suffix = "" if patients is None else f"-{patients}-patients"
+    folder = cache_folder() / f"experiments-{simulator[:12]}{suffix}"
+    for name in names:
+        domain, seeds, count = SIMULATED[name]
+        if (folder / name).is_dir():
             continue
         jobs = [(domain, seed, number + 1) for seed in seeds for number in range(count)]
         jobs = jobs[:patients]
         with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-            found = pool.map(partial(_crops, thin=part == "large"), jobs)
-            label = f"simulating {part}"
-            crops = [crop for scan in tqdm(found, label, len(jobs), unit="scan") for crop in scan]
+            scans = pool.map(partial(_crops, thin=name == "large"), jobs)
+            label = f"simulating {name}"
+            crops = [crop for scan in tqdm(scans, label, len(jobs), unit="scan") for crop in scan]
         folder.mkdir(parents=True, exist_ok=True)
-        stacks = [np.stack([crop.pop(name) for crop in crops]) for name in ("image", "mask")]
-        columns = {name: np.array([crop[name] for crop in crops]) for name in crops[0]}
+        stacks = [np.stack([crop.pop(array) for crop in crops]) for array in ("image", "mask")]
+        columns = {column: np.array([crop[column] for crop in crops]) for column in crops[0]}
         try:
             PatchSet.write(
-                folder / part,
+                folder / name,
                 *stacks,
                 columns,
-                # The words are part of the results that are there, which are compared.
+                # Existing results contain these words and are compared with them.
                 source=f"Simulated scans of nodule_lesson.phantom, domain {domain}.",
                 licence="CC BY 4.0; shapes derived from LIDC-IDRI, CC BY 3.0",
                 citation="nodule-lesson; Armato III et al., LIDC-IDRI, TCIA, 2015",
@@ -284,23 +296,24 @@ def simulated(patients=None, workers=None, parts=SETS):
 
 
 def _crops(job, thin):
-    """The crops of one simulated scan; of a lesion of the large test, KEPT of them."""
+    """The crops of one simulated scan; if thin, only KEPT_SLICES_OF_A_LESION of each lesion."""
     domain, seed, number = job
-    found = list(scan_crops(phantom.simulate_scan(domain, number, seed)))
-    for crop in found:
+    crops = list(scan_crops(phantom.simulate_scan(domain, number, seed)))
+    for crop in crops:
         del crop["readers"]
         crop["patient"] = f"{crop['patient']}-{seed}"  # each seed has its own patients
     if not thin:
-        return found
-    kept, by_lesion = [crop for crop in found if not crop["has_nodule"]], {}
-    for crop in found:
+        return crops
+    kept, by_lesion = [crop for crop in crops if not crop["has_nodule"]], {}
+    for crop in crops:
         if crop["has_nodule"] and crop["mask"].any():
             by_lesion.setdefault(crop["nodule"], []).append(crop)
     kept = kept[: len(by_lesion)]
-    for crops in by_lesion.values():
-        crops.sort(key=lambda crop: crop["slice"])
-        steps = (np.arange(KEPT) + 0.5) * len(crops) / KEPT
-        kept += [crops[k] for k in np.unique(steps.astype(int))]
+    count = KEPT_SLICES_OF_A_LESION
+    for of_lesion in by_lesion.values():
+        of_lesion.sort(key=lambda crop: crop["slice"])
+        steps = (np.arange(count) + 0.5) * len(of_lesion) / count
+        kept += [of_lesion[k] for k in np.unique(steps.astype(int))]
     return kept
 
 

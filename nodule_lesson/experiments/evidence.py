@@ -1,13 +1,13 @@
-"""What the runs of several clinics say: means, paired differences, and what is decided.
+"""Evidence from the runs of several clinics: means, paired differences, decisions.
 
     evidence = read("real")                       # all finished runs of the profile "night"
-    evidence.line("proposed")                     # one row of the tables
+    evidence.summary_row("proposed")              # one row of the tables
     evidence.compare("proposed", "unet")          # a `statistics.Crossed`
     evidence.primary()                            # the comparisons of the protocol, Holm-corrected
 
 A row has one run for each clinic and seed. All runs are scored on the same lesions of the large
-and of the external test, so trainings and patients are crossed (`statistics.crossed`). The small
-test is another one in each clinic: there each clinic has one mean, the interval is Student's.
+and of the external test, so trainings and patients are crossed (`statistics.crossed`). Each clinic
+has its own small test: there each clinic contributes one mean, and the interval is Student's.
 """
 
 import itertools
@@ -22,15 +22,16 @@ from nodule_lesson.evaluation import statistics
 from nodule_lesson.experiments import results
 from nodule_lesson.experiments.grid import ROWS
 
-LEARNT = 0.80  # mean Dice on a row's own training lesions, from which on it has learnt
-LEVEL = 0.05
+LEARNT = 0.80  # the mean Dice on its own training lesions that a row must reach to have learnt
+LEVEL = 0.05  # of significance
 DECIDED, OPEN, NOT_RUN = "decided", "open", "not run"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One comparison of the protocol. difference: `statistics.Crossed`, or None where not run.
+class Decision:
+    """A comparison of the protocol, `row` with `other`, and its outcome.
 
+    claim: the protocol's sentence. difference: `statistics.Crossed`, row - other; None if not run.
     p: corrected for all comparisons of the protocol. verdict: DECIDED, OPEN or NOT_RUN.
     """
 
@@ -45,18 +46,19 @@ class Comparison:
 def read(data="real", profile="night", folder=None, traced=True):
     """The `Evidence` of all finished runs of a profile with several clinics.
 
-    traced=False takes results of code that was not committed, too. Raises FileNotFoundError where
-    there are none, ValueError for a file that is damaged or cannot be traced.
+    folder: replaces `results_folder()`. traced=False also accepts results of code that was not
+    committed. Raises FileNotFoundError where there are no results, ValueError for a file that is
+    damaged or cannot be traced.
     """
-    place = Path(folder or results.results_folder()) / f"{data}-{profile}"
-    files = sorted(place.glob("*-clinic*-seed*.json"))
+    folder = Path(folder or results.results_folder()) / f"{data}-{profile}"
+    files = sorted(folder.glob("*-clinic*-seed*.json"))
     if not files:
         raise FileNotFoundError(
-            f"no results of {data} in the profile {profile} in {place.parent}."
+            f"no results of {data} in the profile {profile} in {folder.parent}."
         )
     lesions = {
         int(file.stem.removeprefix("lesions-clinic")): json.loads(file.read_text(encoding="utf-8"))
-        for file in place.glob("lesions-clinic*.json")
+        for file in folder.glob("lesions-clinic*.json")
     }
     runs = []
     for file in files:
@@ -68,7 +70,7 @@ def read(data="real", profile="night", folder=None, traced=True):
 
 
 def protocol(folder=None):
-    """What was fixed before the runs, a dictionary."""
+    """The protocol that was fixed before the runs: a dictionary."""
     path = Path(folder or results.results_folder()) / "protocol_night.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -76,46 +78,47 @@ def protocol(folder=None):
 class Evidence:
     """The finished runs of one data set, by row, clinic and seed.
 
-    runs: dictionaries, as in the files. lesions: by clinic, the tables of its tests and of the
-    lesions that were trained on.
+    runs: dictionaries, as in the files. lesions: {clinic: tables of the lesions of its tests and
+    of its training}.
     """
 
     def __init__(self, runs, lesions):
         self.lesions, self.runs = lesions, {}
         for run in runs:
-            of = run["configuration"]
-            self.runs.setdefault(of["row"]["name"], {})[of["clinic"], of["seed"]] = run
+            configuration = run["configuration"]
+            key = configuration["clinic"], configuration["seed"]
+            self.runs.setdefault(configuration["row"]["name"], {})[key] = run
 
     @cached_property
     def rows(self):
-        """Names of the rows that are there, in the order of `grid.ROWS`."""
+        """Names of the rows that have runs, in the order of `grid.ROWS`."""
         return [name for name in ROWS if name in self.runs]
 
-    def of(self, row):
-        """The runs of a row by (clinic, seed). Raises ValueError where there is none."""
+    def runs_of(self, row):
+        """The runs of a row by (clinic, seed). Raises ValueError for a row without runs."""
         if row not in self.runs:
             raise ValueError(f"row must be one of {', '.join(self.rows)}; found {row!r}.")
         return self.runs[row]
 
     def patients(self, test="large"):
-        """The patient of each lesion of a test that all clinics share, in the scores' order."""
+        """The patient of each lesion of a test that all clinics share, in the order of scores."""
         return np.array(next(iter(self.lesions.values()))[test]["patient"])
 
     def scores(self, row, measure="dice", test="large", seeds=None):
-        """(clinic, seed) -> one measure of each lesion, (N,), nan where undefined.
+        """One measure of each lesion: {(clinic, seed): (N,) array, nan where undefined}.
 
-        seeds: these alone; None for all.
+        seeds: which to use, None for all.
         """
         return {
             (clinic, seed): np.array(run["scores"][test][measure], dtype=float)
-            for (clinic, seed), run in sorted(self.of(row).items())
+            for (clinic, seed), run in sorted(self.runs_of(row).items())
             if seeds is None or seed in seeds
         }
 
     def mean(self, row, measure="dice", test="large"):
-        """`statistics.Crossed` of a row's mean; on the small test (mean, low, high).
+        """The mean of a row: `statistics.Crossed`, or (mean, low, high) on the small test.
 
-        Of a row of one clinic (mean, nan, nan): one training tells nothing of others.
+        For a row with one clinic it is (mean, nan, nan): one training says nothing about others.
         """
         by_run = self.scores(row, measure, test)
         if len({clinic for clinic, _ in by_run}) == 1:
@@ -123,10 +126,10 @@ class Evidence:
         return self._summary(by_run, test)
 
     def compare(self, row, other, measure="dice", test="large"):
-        """The same of the paired differences row - other, on the clinics that both rows have.
+        """The same for the paired differences row - other, on the clinics that both rows have.
 
-        Runs of the same clinic and seed are paired. Where the rows have other seeds, the means of
-        each clinic are.
+        Runs of the same clinic and seed are paired. If the rows have different seeds, the means of
+        each clinic are paired instead.
         """
         return self._summary(
             _differences(*(self.scores(name, measure, test) for name in (row, other))), test
@@ -138,7 +141,7 @@ class Evidence:
             raise ValueError(f"at least two clinics are needed, found {len(set(clinics))}.")
         if test == "small":
             by_clinic = [
-                np.mean([np.nanmean(v) for (at, _), v in by_run.items() if at == clinic])
+                np.mean([np.nanmean(v) for (c, _), v in by_run.items() if c == clinic])
                 for clinic in sorted(set(clinics))
             ]
             return float(np.mean(by_clinic)), *statistics.t_interval(by_clinic)
@@ -147,28 +150,30 @@ class Evidence:
 
     def trained(self, row):
         """Mean Dice of each run on its own training lesions, (runs,)."""
-        return np.array([np.mean(run["scores"]["train"]["dice"]) for run in self.of(row).values()])
+        runs = self.runs_of(row).values()
+        return np.array([np.mean(run["scores"]["train"]["dice"]) for run in runs])
 
     def has_learnt(self, row):
         """Whether the mean of a row's runs is at least LEARNT on their own training lesions."""
         return bool(self.trained(row).mean() >= LEARNT)
 
-    def line(self, row):
+    def summary_row(self, row):
         """A row of the tables: runs, Dice on training lesions, and the mean Dice of each test."""
         tests = [t for t in (*results.TESTS, "external") if t in next(iter(self.lesions.values()))]
         return {
             "row": row,
-            "runs": len(self.of(row)),
+            "runs": len(self.runs_of(row)),
             "train": float(self.trained(row).mean()),
             "learnt": self.has_learnt(row),
             **{test: self.mean(row, test=test) for test in tests},
         }
 
     def primary(self, comparisons=None):
-        """The protocol's comparisons: a list of `Comparison`.
+        """The decisions on the protocol's comparisons: a list of `Decision`.
 
-        p-values are corrected by Holm for all of the list, those that were not run with p = 1. One
-        is decided where its corrected p is below LEVEL and both rows have learnt.
+        p-values are corrected by Holm's method for the whole list, in which a comparison that was
+        not run has p = 1. A comparison is decided if its corrected p is below LEVEL and both rows
+        have learnt.
         """
         comparisons = protocol()["comparisons"] if comparisons is None else comparisons
         differences = [
@@ -176,7 +181,7 @@ class Evidence:
             for pair in comparisons
         ]
         corrected = statistics.holm([1.0 if d is None else d.p for d in differences])
-        found = []
+        decisions = []
         for pair, difference, p in zip(comparisons, differences, corrected, strict=True):
             if difference is None:
                 verdict = NOT_RUN
@@ -184,10 +189,10 @@ class Evidence:
                 learnt = self.has_learnt(pair["row"]) and self.has_learnt(pair["other"])
                 verdict = DECIDED if learnt and p < LEVEL else OPEN
             p = None if difference is None else float(p)
-            found.append(
-                Comparison(pair["row"], pair["other"], pair["claim"], difference, p, verdict)
+            decisions.append(
+                Decision(pair["row"], pair["other"], pair["claim"], difference, p, verdict)
             )
-        return found
+        return decisions
 
     def _have(self, pair):
         return pair["row"] in self.runs and pair["other"] in self.runs
@@ -195,43 +200,43 @@ class Evidence:
     def null_pairs(self):
         """Pairs of seeds of one row: [(row, seed, other seed, `statistics.Crossed`)].
 
-        Both are the same method, so one in twenty is expected to have p < 0.05.
+        Both seeds are the same method, so one pair in twenty is expected to have p < 0.05.
         """
         pairs = []
         for row in self.rows:
-            for one, other in itertools.combinations(
-                sorted({seed for _, seed in self.of(row)}), 2
-            ):
-                by_clinic = [_by_clinic(self.scores(row, seeds=[seed])) for seed in (one, other)]
+            seeds = sorted({seed for _, seed in self.runs_of(row)})
+            for pair in itertools.combinations(seeds, 2):
+                by_clinic = [_by_clinic(self.scores(row, seeds=[seed])) for seed in pair]
                 differences = _differences(*by_clinic)
                 if len(differences) >= 2:
-                    pairs.append((row, one, other, self._summary(differences, "large")))
+                    pairs.append((row, *pair, self._summary(differences, "large")))
         return pairs
 
 
 def _by_clinic(by_run):
-    """(clinic, None) -> the mean of its runs."""
+    """{(clinic, None): the mean of its runs}."""
     clinics = dict.fromkeys(clinic for clinic, _ in by_run)
     return {
         (clinic, None): results.mean_of_runs(
-            np.array([values for (at, _), values in by_run.items() if at == clinic])
+            np.array([values for (c, _), values in by_run.items() if c == clinic])
         )
         for clinic in clinics
     }
 
 
-def _differences(one, two):
-    """Paired by clinic and seed, or by clinic where the seeds differ."""
-    if one.keys() != two.keys():
-        one, two = _by_clinic(one), _by_clinic(two)
-    return {key: one[key] - two[key] for key in one if key in two}
+def _differences(scores, other):
+    """Differences paired by clinic and seed, or by clinic if the seeds differ."""
+    if scores.keys() != other.keys():
+        scores, other = _by_clinic(scores), _by_clinic(other)
+    return {key: scores[key] - other[key] for key in scores if key in other}
 
 
 def choose(evidence):
-    """(reading of the Dice, whether sigma and lambda2 have the faster rate, the mean Dice of all).
+    """Apply the protocol's rule to the runs of the stage "choice".
 
-    The protocol's rule, on the runs of the stage "choice": the mean over lesions of the small
-    test, last weights, then over clinics and rows.
+    The rule compares means over the lesions of the small test with the last weights, averaged over
+    clinics and rows. Returns (dice_over, whether sigma and lambda2 get the faster rate, the mean
+    Dice of each row).
     """
     means = {row: evidence.mean(row, test="small")[0] for row in evidence.rows}
     readings = [
@@ -243,9 +248,9 @@ def choose(evidence):
         over: round(np.mean([means[f"{row} (Dice by {over})"] for row in _CHOICE_ROWS]), 3)
         for over in readings
     }
-    reading = max(by_reading, key=by_reading.get)  # of equal ones the first
+    reading = max(by_reading, key=by_reading.get)  # the first of equally good ones
     slow, fast = (
-        round(means[f"proposed (Dice by {reading}{how})"], 3) for how in ("", ", fast STD")
+        round(means[f"proposed (Dice by {reading}{rate})"], 3) for rate in ("", ", fast STD")
     )
     return reading, fast > slow, means
 

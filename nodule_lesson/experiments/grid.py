@@ -1,7 +1,7 @@
 """Every run of the experiments, as one list that can be read.
 
-A `Row` is a row of a table: which network, from which weights, on what. A `Profile` says how large
-everything is and how long it learns. A `Run` is one row with one fold and one seed.
+A `Row` is a row of a table: a network, its first weights and its training data. A `Profile` says
+how large everything is and how long it learns. A `Run` is one row with one fold and one seed.
 """
 
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from nodule_lesson.networks.detection_guided import SLIM
 from nodule_lesson.training.losses import DICE_OVER
 
-# Printed in the paper, in this order; the others are what its claims need and it does not have.
+# The rows that the paper prints, in its order. All other rows serve to test its claims.
 TABLES = {
     1: ("unet", "resunet", "resunet++", "deeplabv3+", "proposed"),
     2: ("transfer", "freeze S1", "freeze S5", "freeze S9", "freeze C1", "freeze FC"),
@@ -19,16 +19,17 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row. model: a name of `build_model`, with options.
+    """One row of a table. model and options: arguments of `build_model`.
 
-    pretrained: first trained on `pretrain`, without STD, then here. frozen: blocks held still.
-    prior: what the prior's c is while training, one of `variants.PRIORS`. iteration: "derived" or
-    "printed", Eq. (5) as the paper has it. lesions: how many of the clinic's training lesions.
-    own_rate: whether sigma and lambda2 have a learning rate of their own, the profile's. rates:
-    learning rates of single parameters, (name, rate), which count before that. dice_over: what the
-    Dice loss is taken over, None for the profile's reading. frozen_part: of the frozen blocks
-    "all", or their "weights" or batch-norm "statistics" alone. schedule: "step", the profile's
-    decay, or "cosine", down to 0. augmented: see `variants.Augmented`.
+    pretrained: whether the network is first trained on `pretrain`, without STD. frozen: blocks
+    that are not trained. prior: the c that the prior is given, one of `variants.PRIORS`.
+    iteration: "derived" or "printed", Eq. (5) as the paper prints it. lesions: how many of the
+    clinic's training lesions are used. own_rate: whether sigma and lambda2 have the learning rate
+    `std_learning_rate` of the profile. rates: learning rates of single parameters as pairs
+    (name, rate); they override the others. dice_over: what the Dice loss is taken over, None for
+    the profile's choice. frozen_part: "all" of the frozen blocks, only their "weights", or only
+    their batch-norm "statistics". schedule: "step", the profile's decay, or "cosine", down to 0.
+    augmented: see `variants.Augmented`.
     """
 
     name: str
@@ -63,24 +64,23 @@ ROWS = {
         ),
         # Table 3, whose other two rows are "proposed" and "transfer".
         *(Row(name, name) for name in ("backbone", "backbone+combination", "std")),
-        # What the paper's claims need and its tables lack: the rivals pre-trained like the
-        # proposed one, STD on another network, ...
+        # The rivals pre-trained like the proposed network, and STD on another network.
         *(
             Row(f"{name}, pre-trained", name, pretrained=True)
             for name in ("unet", "resunet", "resunet++", "deeplabv3+")
         ),
         Row("resunet+std", "resunet", std=True),
-        # ... a prior that knows, one that knows nothing, one whose gradient flows back, ...
+        # Priors with the true c, with a shuffled c, and with a c that passes its gradient back.
         Row("c = truth", prior="truth"),
         Row("c shuffled", prior="shuffled"),
         Row("c attached", prior="attached"),
-        # ... other ways to combine the two encoders, ...
+        # Other ways to combine the two encoders.
         *(
             Row(name, options={"combine": name})
             for name in ("concatenation", "linear", "upsampled", "shared")
         ),
         Row("S4+S5", options={"combine": ("S4", "S5")}),
-        # ... the printed iteration, sigma and lambda2 at the network's rate, fewer lesions.
+        # The printed iteration, sigma and lambda2 at the network's rate, fewer lesions.
         Row("printed iteration", iteration="printed"),
         Row("slow std", own_rate=False),
         *(Row(f"{count} lesions", lesions=count) for count in (5, 15)),
@@ -88,7 +88,7 @@ ROWS = {
             replace(_TRANSFER, name=f"{count} lesions, transfer", lesions=count)
             for count in (5, 15)
         ),
-        # Three readings of the Dice in Eq. (7), and a faster rate for sigma and lambda2.
+        # Three ways to read the Dice loss in Eq. (7), and a faster rate for sigma and lambda2.
         *(
             Row(f"{name} (Dice by {over})", name, dice_over=over)
             for over in DICE_OVER
@@ -98,26 +98,26 @@ ROWS = {
             Row(f"proposed (Dice by {over}, fast STD)", dice_over=over, rates=_FAST_STD)
             for over in DICE_OVER
         ),
-        # What explains the steps of Table 3: the prior without the blocks, as many weights without
-        # blocks, the block with normalisation and ReLU, ...
+        # Rows that explain the steps of Table 3: the prior without combination blocks, a wider
+        # backbone with as many weights, and the blocks with normalisation and ReLU.
         Row("prior, no combination", options={"combine": False}),
         Row("wider backbone", "backbone", options={"width": 9}),
         Row("combination with ReLU", "backbone+combination", options={"activation": True}),
-        # ... sigma where it is put, or free from afar; a length that outweighs the entropy, ...
+        # Sigma fixed at three values, or learned from 3; a length term that outweighs the entropy.
         *(
             Row(f"sigma = {sigma:g}", options={"std": {"sigma": sigma, "learn_sigma": False}})
             for sigma in (0.4, 1.0, 2.0)
         ),
         Row("sigma from 3", options={"std": {"sigma": 3.0}}, rates=_FAST_STD[:1]),
         Row("lambda1 = 3", options={"std": {"lambda1": 3.0}}),
-        # ... a last bias that may move as fast as the prior could, in its place, ...
+        # Without the prior, a last bias that may move as fast as the prior could.
         Row("free last bias", "std", rates=(("last.bias", 2e-2),)),
-        # ... and which half of a frozen S9 does the harm.
+        # The two halves of a frozen S9: which of them does the harm?
         *(
             replace(_TRANSFER, name=f"freeze S9's {part}", frozen=("S9",), frozen_part=part)
             for part in ("weights", "statistics")
         ),
-        # A reference from outside the paper: a U-Net that is tuned on left-out lesions.
+        # A reference that the paper lacks: a U-Net that is tuned on left-out lesions.
         *(
             Row(
                 f"unet tuned (width {width}, {schedule}{', augmented' if augmented else ''})",
@@ -135,15 +135,16 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Profile:
-    """How large and how long. side: of a crop. steps: on the clinic's lesions, after pre-training.
-    scratch_steps: on the clinic's lesions, without it. epochs: instead of both, how often each of
-    the clinic's slices is seen.
+    """The size of networks, data and training.
 
-    folds: None for a run on all training lesions, or the number of folds. seeds: of the rows in
-    TABLES; extra_seeds: of the others. clinics: each run is done on so many. patients: of
-    simulated sets, None for all. slices_of_a_lesion: scored at most, None for all. dice_over: what
-    the Dice loss is taken over, see `losses.dice_loss`. checkpoint_every: steps between two
-    checkpoints.
+    slim: the slim network or the full one. side: pixels of a crop. pretrain_steps: steps of
+    pre-training. steps: on the clinic's lesions, after pre-training. scratch_steps: on the
+    clinic's lesions, without pre-training. epochs: if given, it replaces steps and scratch_steps:
+    how often each of the clinic's slices is seen. folds: the number of folds, None for one run on
+    all training lesions. seeds: how many for each row in TABLES; extra_seeds: how many for each
+    other row. clinics: on how many clinics each run is repeated. patients: how many patients each
+    simulated set has at most, None for all. slices_of_a_lesion: how many are scored at most, None
+    for all. dice_over: see `losses.dice_loss`. checkpoint_every: steps between two checkpoints.
     """
 
     name: str
@@ -185,19 +186,19 @@ _NIGHT = Profile(
 PROFILES = {
     profile.name: profile
     for profile in (
-        # A look at the machinery: it learns next to nothing.
+        # Only to see that everything runs: it learns next to nothing.
         Profile("demo", True, 32, 6, 6, 6, None, 1, 1, patients=1),
-        # On two cores of a laptop. Every row takes 500 steps in all: protocol.json says why.
+        # For two cores of a laptop. Every row takes 500 steps in all: protocol.json says why.
         Profile("laptop", True, 64, 300, 200, 500, None, 3, 1),
-        # The evidence of the last chapters: two cores, some nights. protocol_night.json says why.
+        # The evidence of the last chapters: two cores for some nights; see protocol_night.json.
         _NIGHT,
-        # Before it, what the paper leaves open is chosen, with as many steps as a real clinic has.
+        # To choose what the paper leaves open, before "night": as many steps as on a real clinic.
         replace(_NIGHT, name="choice", epochs=20, dice_over="slice"),
-        # The paper's network itself on two cores, 5 to 6 s a step: some ten core hours.
+        # The paper's network itself on two cores, 5 to 6 s per step: some ten core hours.
         replace(_NIGHT, name="full", slim=False, pretrain_steps=1_600, checkpoint_every=25),
-        # One T4: some minutes per row, as the chapter on training projects; not measured.
+        # For one T4: some minutes per row, projected in the chapter on training, not measured.
         Profile("colab", False, 64, 8_000, 3_250, 11_250, None, 1, 1),
-        # The paper's: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
+        # The paper's sizes: 50 epochs of 650 slices, and 40 of its 200 epochs of pre-training.
         Profile("paper", False, 128, 80_000, 3_250, 3_250, 5, 1, 1),
     )
 }
@@ -205,7 +206,7 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One row, one fold, one seed, one clinic, of one profile. data: the name of the data."""
+    """One row of one profile with one fold, one seed and one clinic. data: name of the data."""
 
     data: str
     profile: Profile
@@ -223,7 +224,7 @@ class Run:
         return f"{text}{number}{clinic}-seed{self.seed}".replace("--", "-")
 
     def steps(self, slices):
-        """How many steps it learns on a clinic of so many slices."""
+        """The number of training steps on a clinic with this number of slices."""
         profile = self.profile
         if profile.epochs is not None:
             return max(1, profile.epochs * slices // profile.batch)
@@ -235,7 +236,7 @@ class Run:
 
     @property
     def configuration(self):
-        """All that decides the result, as JSON can hold it."""
+        """Everything that decides the result, as a dictionary for JSON."""
         row = asdict(self.row)
         row["frozen"] = list(row["frozen"])
         row["options"] = {
@@ -243,7 +244,7 @@ class Run:
             for key, value in row["options"].items()
         }
         profile = asdict(self.profile)
-        # What says how many runs there are, or how often one is saved, decides nothing of it.
+        # How many runs there are, and how often one is saved, does not decide the result of one.
         for unused in (
             *("folds", "seeds", "extra_seeds", "scratch_steps", "clinics"),
             "checkpoint_every",
@@ -253,7 +254,8 @@ class Run:
             profile["steps"] = self.steps(0)
         else:
             del profile["steps"]
-        # What came after the first results is left out where it changes nothing of them.
+        # Fields that are younger than the first results are left out where they have their
+        # defaults: so the older files still equal the configuration.
         row["rates"] = [list(pair) for pair in row["rates"]] or ()
         _drop_defaults(
             *(row, Row),
@@ -272,16 +274,16 @@ class Run:
 
 
 def _drop_defaults(values, kind, names):
-    for known in fields(kind):
-        if known.name in names and values[known.name] == known.default:
-            del values[known.name]
+    for entry in fields(kind):
+        if entry.name in names and values[entry.name] == entry.default:
+            del values[entry.name]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the evidence: rows of one profile, on its clinics, with so many seeds.
+    """A part of the evidence: rows of one profile, on its clinics, with several seeds.
 
-    clinics: how many of the profile's; None for all.
+    seeds: how many. clinics: how many of the profile's clinics, None for all.
     """
 
     data: str
@@ -331,7 +333,10 @@ STAGES = {
 
 
 def runs_of_stage(name):
-    """The runs of a stage, seed by seed and clinic by clinic: a list. ValueError for no stage."""
+    """The runs of a stage, seed by seed and clinic by clinic: a list.
+
+    Raises ValueError for an unknown stage.
+    """
     if name not in STAGES:
         raise ValueError(f"stage must be one of {', '.join(STAGES)}; found {name!r}.")
     stage = STAGES[name]
@@ -345,9 +350,9 @@ def runs_of_stage(name):
 
 
 def rows_of(table):
-    """Names of the rows of a table: 1, 2, 3, "extra" for what no table has, or "all".
+    """Names of the rows of a table: 1, 2, 3, "extra" for rows outside the tables, or "all".
 
-    Rows that only a stage of the night has are in none of these.
+    Rows that only a stage of the profile "night" needs are in none of these.
     """
     printed = list(dict.fromkeys(name for names in TABLES.values() for name in names))
     staged = {*_READINGS, *STAGES["4"].rows, *STAGES["tuning"].rows} - {"c = truth", "c shuffled"}
@@ -362,9 +367,9 @@ def rows_of(table):
 
 
 def runs(table="all", profile="laptop", data="simulated", rows=None):
-    """The runs of a table, seed by seed, so that an interrupted grid has whole seeds: a list.
+    """The runs of a table: a list, seed by seed, so that an interrupted grid has complete seeds.
 
-    rows: names of ROWS, instead of a table. Raises ValueError for unknown names.
+    rows: names of ROWS, used instead of a table. Raises ValueError for unknown names.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; found {profile!r}.")

@@ -1,4 +1,4 @@
-"""What the runs found: one JSON file per run, written whole, refused where it cannot be traced.
+"""The results of the runs: one JSON file per run; a file that cannot be traced is refused.
 
     book/results/experiments/simulated-laptop/lesions.json
     book/results/experiments/simulated-laptop/proposed-seed0.json
@@ -22,7 +22,7 @@ from nodule_lesson.files import write_whole
 MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")
 OVERLAPS = MEASURES[1:4]  # defined for every lesion; precision is not where nothing is marked
 TESTS = ("small", "large")  # and "external", where there is one
-SMALL_LESION = 6.0  # mm; lesions below are shown apart
+SMALL_LESION = 6.0  # mm of diameter; smaller lesions are shown separately
 _NEEDED = {
     "configuration": ("data", "row", "profile", "fold", "seed"),
     "training": ("losses", "lesions", "slices", "parameters", "cpu_seconds_a_step"),
@@ -36,7 +36,7 @@ _NEEDED = {
 
 
 def results_folder():
-    """book/results/experiments of a clone, else what was installed with the package."""
+    """book/results/experiments of a clone, else the folder installed with the package."""
     here = Path(nodule_lesson.__file__).parent
     clone = here.parent / "book" / "results" / "experiments"
     return clone if clone.is_dir() else here / "results"
@@ -45,28 +45,29 @@ def results_folder():
 def read(data="simulated", profile="laptop", folder=None, traced=True):
     """The `Results` of all finished runs of one data set and one profile.
 
-    traced=False takes results of code that was not committed, too. Raises FileNotFoundError where
-    there are none, ValueError for a file that is damaged or cannot be traced.
+    folder: replaces `results_folder()`. traced=False also accepts results of code that was not
+    committed. Raises FileNotFoundError where there are no results, ValueError for a file that is
+    damaged or cannot be traced.
     """
-    place = Path(folder or results_folder()) / f"{data}-{profile}"
-    files = sorted(file for file in place.glob("*.json") if not file.name.startswith("lesions"))
+    folder = Path(folder or results_folder()) / f"{data}-{profile}"
+    files = sorted(file for file in folder.glob("*.json") if not file.name.startswith("lesions"))
     if not files:
         raise FileNotFoundError(
-            f"no results of {data} in the profile {profile} in {place.parent}; make them with "
+            f"no results of {data} in the profile {profile} in {folder.parent}; make them with "
             f"python -m nodule_lesson.experiments --data {data} --profile {profile}."
         )
-    lesions = json.loads((place / "lesions.json").read_text(encoding="utf-8"))
+    lesions = json.loads((folder / "lesions.json").read_text(encoding="utf-8"))
     return Results([checked(file, lesions, traced) for file in files], lesions)
 
 
 def write(result, path):
-    """Write one file, whole or not at all."""
+    """Write one results file, completely or not at all."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     write_whole(path, f"{text}\n".encode())
 
 
 def keep_once(content, path):
-    """Write a file that is not there; raise ValueError if it is, with other content."""
+    """Write a file if it is missing; raises ValueError if it exists with other content."""
     content = json.loads(json.dumps(content))
     if not path.exists():
         write(content, path)
@@ -75,7 +76,7 @@ def keep_once(content, path):
 
 
 def lesions_file(configuration):
-    """The name of the file with the lesions of a run's tests: each clinic has one."""
+    """The name of the file with the lesions of a run's tests; each clinic has its own."""
     clinic = configuration.get("clinic")
     return "lesions.json" if clinic is None else f"lesions-clinic{clinic}.json"
 
@@ -86,6 +87,7 @@ def configuration(path):
 
 
 def checked(file, lesions, traced):
+    """The result in a file, after `check`; its errors name the file."""
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -98,12 +100,14 @@ def checked(file, lesions, traced):
 
 
 def check(result, lesions, traced=True):
-    """Raise ValueError for a result that does not say where it comes from, or whose scores are
-    not those of the lesions. traced: it must come from a commit without changes."""
-    for part, keys in _NEEDED.items():
+    """Raise ValueError for a result without provenance or with scores of other lesions.
+
+    traced: whether it must come from a commit without uncommitted changes.
+    """
+    for section, keys in _NEEDED.items():
         for key in keys:
-            if key not in result.get(part, {}):
-                raise ValueError(f"a result must have {part}: {key}, found none.")
+            if key not in result.get(section, {}):
+                raise ValueError(f"a result must have {section}: {key}, found none.")
     source = result["provenance"]
     for key in ("command", "code_sha256", "versions", "python", "device", "started", "seconds"):
         if not source[key]:
@@ -119,12 +123,12 @@ def check(result, lesions, traced=True):
         raise ValueError("the data have other checksums than those of lesions.json.")
     for test in [name for name in (*TESTS, "external") if name in lesions]:
         for measure in MEASURES:
-            found = len(result["scores"][test].get(measure, ()))
+            values = len(result["scores"][test].get(measure, ()))
             wanted = len(lesions[test]["lesion"])
-            if found != wanted:
+            if values != wanted:
                 raise ValueError(
                     f"{measure} must have a value for each of the {wanted} lesions of the {test} "
-                    f"test, found {found}."
+                    f"test, found {values}."
                 )
     for test, scores in result["scores"].items():
         for measure in OVERLAPS:
@@ -136,7 +140,7 @@ def check(result, lesions, traced=True):
 class Results:
     """The finished runs of one data set and profile.
 
-    runs: dictionaries, as in the files. lesions: "small" and "large", each a dict of arrays:
+    runs: dictionaries, as in the files. lesions: by test, "small" and "large", a dict of arrays:
     lesion, patient, type, diameter (mm), slices, pixels.
     """
 
@@ -153,60 +157,61 @@ class Results:
 
     @cached_property
     def rows(self):
-        """Names of the rows that are there, in the order of `grid.ROWS`."""
-        there = {run["configuration"]["row"]["name"] for run in self.runs}
-        return [name for name in ROWS if name in there]
+        """Names of the rows that have runs, in the order of `grid.ROWS`."""
+        names = {run["configuration"]["row"]["name"] for run in self.runs}
+        return [name for name in ROWS if name in names]
 
-    def of(self, row):
-        """The runs of a row, seed by seed. Raises ValueError where there is none."""
-        found = [run for run in self.runs if run["configuration"]["row"]["name"] == row]
-        if not found:
+    def runs_of(self, row):
+        """The runs of a row, seed by seed. Raises ValueError for a row without runs."""
+        runs = [run for run in self.runs if run["configuration"]["row"]["name"] == row]
+        if not runs:
             raise ValueError(f"row must be one of {', '.join(self.rows)}; found {row!r}.")
-        return found
+        return runs
 
     def scores(self, row, measure="dice", test="large"):
-        """One measure of each lesion: (seeds of the row, lesions), nan where undefined.
+        """One measure of each lesion, (seeds of the row, lesions), nan where undefined.
 
-        Folds of one seed are averaged: what they differ in is not the seed.
+        The folds of one seed are averaged.
         """
         by_seed = {}
-        for run in self.of(row):
+        for run in self.runs_of(row):
             values = np.array(run["scores"][test][measure], dtype=float)
             by_seed.setdefault(run["configuration"]["seed"], []).append(values)
         return np.array([mean_of_runs(np.array(folds)) for folds in by_seed.values()])
 
     def mean(self, row, measure="dice", test="large", where=None):
-        """(mean, low, high) over lesions of the means over seeds; patients drawn for the interval.
+        """(mean, low, high) over the lesions, each with its mean over the seeds.
 
-        where: a boolean array that picks lesions. nan where nothing is picked.
+        low, high: 95 % interval, a bootstrap over patients. where: a boolean array that selects
+        lesions; the result is nan if it selects none.
         """
         values = mean_of_runs(self.scores(row, measure, test))
         return _summary(values, self._patients(test), where)
 
     def missed(self, row, test="large", where=None):
-        """(share, low, high) of lesions whose Dice is 0: not a pixel of theirs was marked."""
-        dice = [run["scores"][test]["dice"] for run in self.of(row)]
+        """(share, low, high) of the lesions whose Dice is 0: none of their pixels was marked."""
+        dice = [run["scores"][test]["dice"] for run in self.runs_of(row)]
         missed = (np.array(dice, dtype=float) == 0).mean(0)
         return _summary(missed, self._patients(test), where)
 
     def table(self, number, test="large", where=None):
-        """The rows of Table 1, 2 or 3 that are there: a list of dicts.
+        """The rows of Table 1, 2 or 3 that have runs: a list of dicts.
 
-        Each has "row", "runs" (how many), each of MEASURES as (mean, low, high), "missed" alike,
-        "used", how many lesions each of these means is over, since an undefined value is left
-        out, and "by_seed", the mean Dice of each seed.
+        Each has "row", "runs" (their number), each of MEASURES and "missed" as (mean, low, high),
+        "used" (over how many lesions each mean is taken; undefined values are left out) and
+        "by_seed" (the mean Dice of each seed).
         """
         if number not in TABLES:
             raise ValueError(f"number must be 1, 2 or 3, found {number!r}.")
-        return [self.line(row, test, where) for row in TABLES[number] if row in self.rows]
+        return [self.summary_row(row, test, where) for row in TABLES[number] if row in self.rows]
 
-    def line(self, row, test="large", where=None):
-        """One row of `table`, for any row."""
+    def summary_row(self, row, test="large", where=None):
+        """A dict as in `table`, for any row."""
         where = slice(None) if where is None else where
         scores = {measure: self.scores(row, measure, test)[:, where] for measure in MEASURES}
         return {
             "row": row,
-            "runs": len(self.of(row)),
+            "runs": len(self.runs_of(row)),
             **{measure: self.mean(row, measure, test, where) for measure in MEASURES},
             "missed": self.missed(row, test, where),
             "used": {name: int((~np.isnan(v)).any(0).sum()) for name, v in scores.items()},
@@ -214,33 +219,38 @@ class Results:
         }
 
     def compare(self, row, other, measure="dice", test="large", where=None):
-        """The paired difference row - other: a `statistics.Difference`, patients drawn.
+        """The paired difference row - other: a `statistics.Difference`, bootstrap over patients.
 
-        Lesions are pairs, seeds are not: of each lesion, the mean over all seeds of the one row
-        less that over all seeds of the other. A row with one seed is so compared with the mean of
-        the other's, not with the luck of the one that bears the same number.
+        Lesions are paired, seeds are not: for each lesion, the mean over all seeds of `other` is
+        subtracted from the mean over all seeds of `row`. So a row with one seed is compared with
+        the mean of the other row's seeds, and not with the one that happens to have its number.
         """
-        one, two = (mean_of_runs(self.scores(name, measure, test)) for name in (row, other))
+        scores, other_scores = (
+            mean_of_runs(self.scores(name, measure, test)) for name in (row, other)
+        )
         patients = self._patients(test)
         if where is not None:
-            one, two, patients = one[where], two[where], patients[where]
-        return statistics.paired(one, two, clusters=patients)
+            scores, other_scores, patients = scores[where], other_scores[where], patients[where]
+        return statistics.paired(scores, other_scores, clusters=patients)
 
     def groups(self, test="large"):
-        """Name -> boolean array of lesions: by diameter, and by type where types are known."""
+        """Groups of lesions by diameter, and by type where types are known.
+
+        Returns {name: boolean array over the lesions}.
+        """
         diameter, kind = self.lesions[test]["diameter"], self.lesions[test]["type"]
-        found = {
+        by_diameter = {
             f"below {SMALL_LESION:g} mm": diameter < SMALL_LESION,
             f"{SMALL_LESION:g} mm and more": diameter >= SMALL_LESION,
         }
-        return found | {str(name): kind == name for name in np.unique(kind) if name}
+        return by_diameter | {str(name): kind == name for name in np.unique(kind) if name}
 
     def _patients(self, test):
         return self.lesions[test]["patient"]
 
 
 def mean_of_runs(scores):
-    """Mean over runs, nan only where no run defines the value."""
+    """The mean over runs, nan only where no run defines the value."""
     known = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):
         return np.where(known, scores, 0).sum(0) / known.sum(0)

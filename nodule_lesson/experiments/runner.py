@@ -1,4 +1,4 @@
-"""One run: train a row's network, have it scored, and say where it all came from."""
+"""One run: train a row's network, score it, and record the provenance."""
 
 import datetime
 import hashlib
@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from nodule_lesson.experiments import data as sets
+from nodule_lesson.experiments import data as datasets
 from nodule_lesson.experiments import variants
 from nodule_lesson.experiments.scoring import (
     DIGITS,
@@ -37,36 +37,36 @@ from nodule_lesson.training.checkpoints import Checkpoint
 from nodule_lesson.training.fitting import PRECISIONS, Batches, best_device, best_precision, fit
 from nodule_lesson.training.losses import multitask_loss
 
-INTERVENED = ("proposed", "transfer", "backbone+combination")  # rows asked what if
+ROWS_WITH_INTERVENTIONS = ("proposed", "transfer", "backbone+combination")
 
 
 def execute(run, data, work, progress=True):
-    """Train and score one `Run`: the dictionary of its results file.
+    """Train and score one `Run`; returns the dictionary of its results file.
 
-    data: a `Data`. work: a folder for pre-trained weights, shared by the runs. Pre-training is
-    done here where its weights are not there yet. The seed decides weights, order and flips: on
-    the CPU with one thread, the same run gives the same numbers.
+    data: a `Data`. work: a folder for pre-trained weights, shared by the runs. A network whose
+    pre-trained weights are not there yet is pre-trained first. The seed decides weights, order and
+    flips: on the CPU with one thread, the same run gives the same numbers.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    code_sha256(), commit()  # as they are now, not when the run has ended
+    code_sha256(), commit()  # they are cached: what counts is the code at the start of the run
     row, profile = run.row, run.profile
     model = prepared(run, data, work, progress)
     frozen = variants.freeze_part(model, row.frozen, row.frozen_part) if row.frozen else 0
     clinic = data.clinic
     if run.fold is not None:
-        clinic = sets.fold(clinic, run.fold, profile.folds)
-    if row.lesions < sets.TRAIN_LESIONS:
-        clinic = sets.fewer_lesions(clinic, row.lesions, run.seed)
+        clinic = datasets.fold(clinic, run.fold, profile.folds)
+    if row.lesions < datasets.TRAIN_LESIONS:
+        clinic = datasets.fewer_lesions(clinic, row.lesions, run.seed)
     checkpoint = checkpoint_of(run, data, work)
     history, chosen = train(model, clinic, run, progress, checkpoint, data.small)
     keep_weights(model, run, work)
-    torch.manual_seed(run.seed)  # a shuffled c is drawn while scoring, too
+    torch.manual_seed(run.seed)  # the row "c shuffled" draws random numbers while it is scored
     result = {
         "what": "One run of the experiments of nodule-lesson. For teaching, not for clinical use.",
         "configuration": run.configuration,
         "training": {
             **history,
-            "lesions": len(sets.lesions_of(clinic)),
+            "lesions": len(datasets.lesions_of(clinic)),
             "slices": len(clinic),
             "parameters": sum(p.numel() for p in model.parameters()),
             "frozen": frozen,
@@ -76,7 +76,7 @@ def execute(run, data, work, progress=True):
         "classifier": {},
         "false_positive_pixels": {},
     }
-    seen = clinic[sets.thinned(clinic, profile.slices_of_a_lesion)]
+    seen = clinic[datasets.thinned(clinic, profile.slices_of_a_lesion)]
     tests = {"train": seen, **data.tests}
     predictions = {name: predict(model, slices) for name, slices in tests.items()}
     for name, slices in tests.items():
@@ -88,13 +88,13 @@ def execute(run, data, work, progress=True):
     empty = (data.large.lesion == "") & ~data.large.masks.flatten(1).any(1).numpy()
     result["false_positive_pixels"] = predicted["mask"][empty].sum((1, 2)).tolist()
     if predicted["c"] is not None:
-        drawn = data.large.lesion != ""
+        with_nodule = data.large.lesion != ""
         result["classifier"] = {
-            "with_nodule": rounded(predicted["c"][drawn]),
+            "with_nodule": rounded(predicted["c"][with_nodule]),
             "without": rounded(predicted["c"][empty]),
         }
     result["interventions"] = {}
-    if row.name in INTERVENED:
+    if row.name in ROWS_WITH_INTERVENTIONS:
         temperature = best_temperature(predictions["small"]["c"], data.small)
         result["classifier"]["temperature"] = round(temperature, DIGITS)
         result["interventions"] = interventions(model, predicted, data.large, empty, temperature)
@@ -115,18 +115,18 @@ def execute(run, data, work, progress=True):
 
 
 def checkpoint_of(run, data, work):
-    """Where a run that is cut off goes on: beside the pre-trained weights."""
+    """The checkpoint from which an interrupted run resumes, beside the pre-trained weights."""
     path = Path(work) / f"{run.data}-{run.profile.name}" / f"{run.name}.checkpoint.safetensors"
-    # A result names one commit: what one code began, another does not end.
-    told = {**run.configuration, "checksums": data.checksums, "code": code_sha256()}
-    return Checkpoint(path, told, run.profile.checkpoint_every)
+    # Bind checkpoints to the code, so that one result never mixes two versions.
+    settings = {**run.configuration, "checksums": data.checksums, "code": code_sha256()}
+    return Checkpoint(path, settings, run.profile.checkpoint_every)
 
 
 # --- training ------------------------------------------------------------------------------------
 
 
 def prepared(run, data, work, progress=True):
-    """The network before it sees the clinic: random, or with pre-trained weights."""
+    """The network before it is trained on the clinic, with random or pre-trained weights."""
     torch.manual_seed(run.seed)
     model = variants.build(run.row, run.profile).to(best_device())
     if run.row.pretrained:
@@ -139,15 +139,16 @@ def prepared(run, data, work, progress=True):
 
 
 def pretrain_path(run, data, work):
-    """The file of pre-trained weights that a run starts from: named after all that decides it.
+    """The file of pre-trained weights that a run starts from.
 
-    Not after the code, which would throw hours away for a comment: that stands in the file, and
-    in the provenance of each run that begins with it.
+    Its name has a checksum of all settings that decide the weights. The code is not among them, or
+    an edited comment would cost hours of training: its checksum is stored in the file and in the
+    provenance of each run that starts from it.
     """
     row, profile = run.row, dict(run.configuration["profile"])
-    for after in ("steps", "epochs", "std_learning_rate"):  # of what comes after
-        profile.pop(after, None)
-    decides = {
+    for of_fine_tuning in ("steps", "epochs", "std_learning_rate"):
+        profile.pop(of_fine_tuning, None)
+    settings = {
         "model": row.model,
         "options": run.configuration["row"]["options"],
         "profile": profile,
@@ -156,12 +157,15 @@ def pretrain_path(run, data, work):
         "precision": best_precision(best_device()),
         "dice_over": run.dice_over,
     }
-    key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     return Path(work) / f"pretrained-{row.model}-seed{run.seed}-{key}.safetensors"
 
 
 def pretrain(run, data, work, progress=True):
-    """The file with what a row's network learns on `pretrain` without STD; made where missing."""
+    """Pre-train a row's network on `pretrain` without STD, if its weights are not there yet.
+
+    Returns the path of the weights.
+    """
     row, profile = run.row, run.profile
     path = pretrain_path(run, data, work)
     if path.exists():
@@ -169,8 +173,8 @@ def pretrain(run, data, work, progress=True):
     torch.manual_seed(run.seed)
     model = variants.build_plain(row, profile).to(best_device(), memory_format=torch.channels_last)
     slices = on_device(data.pretrain)
-    told = {"weights": path.name, "code": code_sha256()}
-    checkpoint = Checkpoint(f"{path}.checkpoint", told, profile.checkpoint_every)
+    settings = {"weights": path.name, "code": code_sha256()}
+    checkpoint = Checkpoint(f"{path}.checkpoint", settings, profile.checkpoint_every)
     fit(
         model,
         Batches(*slices, size=profile.batch, seed=run.seed),
@@ -183,7 +187,7 @@ def pretrain(run, data, work, progress=True):
         label=f"pre-training {row.model}, seed {run.seed}",
         progress=progress,
     )
-    # Matrices in 16 bits: small enough to be kept with the results while a grid lasts.
+    # Matrices are kept in 16 bits: one file per network and seed stays on the disk.
     weights = {
         name: (value.half() if value.ndim > 1 else value).contiguous()
         for name, value in model.state_dict().items()
@@ -194,10 +198,10 @@ def pretrain(run, data, work, progress=True):
 
 
 class Trace:
-    """A watch: what sigma and lambda2 are on the way, and how long a step takes.
+    """A `watch` for `fit` that records sigma, lambda2 and the seconds of each step.
 
-    On a CPU its own time, of all threads, is counted, which other work hardly changes; else the
-    time on the wall.
+    On a CPU it counts the processor time of all threads of this process, which other work on the
+    machine hardly changes; on a GPU it counts wall time.
     """
 
     def __init__(self, std):
@@ -214,7 +218,7 @@ class Trace:
             self.sigma.append([step, round(self.std.sigma.item(), DIGITS)])
             self.lambda2.append([step, round(self.std.lambda2.item(), DIGITS)])
         if self.chosen is not None:
-            self.chosen.look(step)
+            self.chosen.evaluate(step)
             self.last = self.clock()
 
     def state_dict(self):
@@ -230,17 +234,18 @@ class Trace:
 
 
 class Chosen:
-    """The weights that had the highest mean Dice on left-out lesions, of ten looks on the way.
+    """The weights with the highest mean Dice on left-out lesions.
 
-    Where two looks are equal, the earlier one counts. A look changes neither weights nor running
-    averages nor random numbers: the training goes on as without it.
+    They are evaluated ten times during the training; of equal values the earliest counts. An
+    evaluation changes neither weights nor running averages nor random numbers, so that the
+    training is the same as without it.
     """
 
     def __init__(self, model, slices, steps):
         self.model, self.slices, self.every = model, slices, max(steps // 10, 1)
         self.dice, self.step, self.weights = [], None, None
 
-    def look(self, step):
+    def evaluate(self, step):
         if step % self.every:
             return
         with torch.random.fork_rng(
@@ -262,7 +267,7 @@ class Chosen:
 
 
 def pretrained_by(run, data, work):
-    """Which code on which device made the weights that a run began with; None for random ones."""
+    """The code and device that made a run's pre-trained weights; None for random weights."""
     if not run.row.pretrained:
         return None
     with safe_open(pretrain_path(run, data, work), "pt") as file:
@@ -270,12 +275,12 @@ def pretrained_by(run, data, work):
 
 
 def _groups(model, run):
-    """The parameters that learn, as Adam takes them: by learning rate."""
+    """The trainable parameters as Adam's parameter groups, one per learning rate."""
     rates, profile, groups = dict(run.row.rates), run.profile, {}
     for name, value in model.named_parameters():
         if value.requires_grad:
-            of_std = run.row.own_rate and name.startswith("std.")
-            default = profile.std_learning_rate if of_std else profile.learning_rate
+            in_std = run.row.own_rate and name.startswith("std.")
+            default = profile.std_learning_rate if in_std else profile.learning_rate
             groups.setdefault(rates.pop(name, default), []).append(value)
     if rates:
         raise ValueError(
@@ -293,10 +298,10 @@ def _schedule(run, steps, adam):
 
 
 def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
-    """Train in place: what is worth keeping of the history, and the `Chosen` weights.
+    """Train a network in place; returns the history for the results file, and `Chosen` weights.
 
-    left_out: slices of the lesions on which weights are chosen, in a profile that has epochs; in
-    others None is returned in the place of weights.
+    left_out: slices of the lesions on which weights are chosen, in a profile with epochs. Without
+    epochs no weights are chosen: None is returned.
     """
     profile, steps = run.profile, run.steps(len(clinic))
     std = getattr(model, "std", None)
@@ -309,7 +314,7 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
         batches = variants.Augmented(batches, run.seed)
     losses = fit(
         model,
-        Telling(model, batches),
+        BatchesWithTruth(model, batches),
         partial(multitask_loss, dice_over=run.dice_over),
         steps=steps,
         learning_rate=profile.learning_rate,
@@ -322,7 +327,8 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
         label=run.name,
         progress=progress,
     )
-    # A GPU's steps are watched ten at once: nine of ten differences are nothing.
+    # On a GPU, fit calls its watch ten times in a row, so that nine of ten differences are near
+    # zero: there the mean is right and the median is not.
     typical = np.median if best_device().type == "cpu" else np.mean
     tens = [losses[k : k + 10] for k in range(0, len(losses), 10)]
     history = {
@@ -338,14 +344,14 @@ def train(model, clinic, run, progress=True, checkpoint=None, left_out=None):
 
 
 def weights_path(run, work):
-    """The file of a run's trained weights."""
+    """The path of a run's trained weights."""
     return Path(work) / f"{run.data}-{run.profile.name}" / f"{run.name}.safetensors"
 
 
 def keep_weights(model, run, work):
-    """Keep trained weights of a network of width 32 or less, in 16 bits: a few MB each.
+    """Write the trained weights of a network of width 32 or less, in 16 bits: a few MB each.
 
-    Its metadata say what `variants.build` needs: the run's configuration.
+    The metadata of the file have what `variants.build` needs: the run's configuration.
     """
     if run.profile.width > 32:
         return
@@ -353,12 +359,12 @@ def keep_weights(model, run, work):
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    told = {"configuration": json.dumps(run.configuration)}
-    write_whole(weights_path(run, work), serialised(halves, told))
+    metadata = {"configuration": json.dumps(run.configuration)}
+    write_whole(weights_path(run, work), serialised(halves, metadata))
 
 
-class Telling:
-    """The same batches; a prior that is given the truth hears of it first."""
+class BatchesWithTruth:
+    """The same batches; the truth of each is given to the prior first, see `set_truth`."""
 
     def __init__(self, model, batches):
         self.model, self.batches = model, batches
@@ -369,12 +375,12 @@ class Telling:
 
     def __next__(self):
         batch = next(self.batches)
-        variants.tell_truth(self.model, batch[2])
+        variants.set_truth(self.model, batch[2])
         return batch
 
 
 def kept_for_backward(model, slices, batch):
-    """Bytes that autograd keeps of one batch from the forward to the backward pass, as trained."""
+    """Bytes that autograd keeps of one batch of a training step for the backward pass."""
     kept = {}
 
     def pack(tensor):
@@ -382,9 +388,9 @@ def kept_for_backward(model, slices, batch):
         return tensor
 
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    images, masks, has_nodule = (part[:batch] for part in on_device(slices))
-    was, state = model.training, {k: v.clone() for k, v in model.state_dict().items()}
-    variants.tell_truth(model, has_nodule)
+    images, masks, has_nodule = (tensor[:batch] for tensor in on_device(slices))
+    training, state = model.training, {k: v.clone() for k, v in model.state_dict().items()}
+    variants.set_truth(model, has_nodule)
     model.train()
     half = PRECISIONS[best_precision(best_device())]
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -392,13 +398,13 @@ def kept_for_backward(model, slices, batch):
             output = model(images)
         loss = multitask_loss(output, masks, has_nodule)
     del loss
-    model.load_state_dict(state)  # its batch statistics have moved
-    model.train(was)
-    return int(sum(size for place, size in kept.items() if place not in own))
+    model.load_state_dict(state)  # the forward pass changed the batch statistics
+    model.train(training)
+    return int(sum(size for pointer, size in kept.items() if pointer not in own))
 
 
 def command(run):
-    """What carries out this run, with others of its row. No path: FOLDER stands for data."""
-    given = f'--rows "{run.row.name}" --profile {run.profile.name}'
-    given += "" if run.data == "simulated" else " --data FOLDER"
-    return f"python -m nodule_lesson.experiments {given}"
+    """The command that carries out all runs of this row; FOLDER stands for the folder of data."""
+    arguments = f'--rows "{run.row.name}" --profile {run.profile.name}'
+    arguments += "" if run.data == "simulated" else " --data FOLDER"
+    return f"python -m nodule_lesson.experiments {arguments}"

@@ -1,4 +1,4 @@
-"""What a trained network's masks are worth: measures lesion by lesion, thresholds, what if."""
+"""The scores of a trained network: measures lesion by lesion, thresholds, interventions."""
 
 import numpy as np
 import torch
@@ -6,45 +6,51 @@ from scipy import optimize
 from torch.nn import functional as F
 
 from nodule_lesson.evaluation.measures import summarise
-from nodule_lesson.experiments import data as sets
 from nodule_lesson.experiments import variants
+from nodule_lesson.experiments.data import lesions_of
 from nodule_lesson.std import soft_threshold_dynamics
 from nodule_lesson.training.fitting import best_device
 
-LAMBDA2 = (0, 1, 2, 4, 8)  # of the sweep
+LAMBDA2_SWEEP = (0, 1, 2, 4, 8)
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 DIGITS = 4
 
 
 def on_device(slices):
-    """Images, masks and has_nodule of `Slices`, where the experiments compute."""
+    """Images, masks and has_nodule of `Slices`, on the device that the experiments use."""
     return tuple(t.to(best_device()) for t in (slices.images, slices.masks, slices.has_nodule))
 
 
 @torch.no_grad()
 def predict(model, slices, batch=16):
-    """mask (N, H, W) bool, x (N, H, W), u (N, 1, H, W) and c (N,), None without a classifier."""
+    """Predictions for `Slices`, batch by batch: a dictionary.
+
+    mask: (N, H, W) bool. x: (N, H, W). u: tensor (N, 1, H, W). c: (N,), None without a classifier.
+    """
     model.eval()
-    masks, fields, answers, probabilities = [], [], [], []
+    masks, x, u, c = [], [], [], []
     images, _, has_nodule = on_device(slices)
     for start in range(0, len(slices), batch):
-        part = slice(start, start + batch)
-        variants.tell_truth(model, has_nodule[part])
-        output = model(images[part])
+        rows = slice(start, start + batch)
+        variants.set_truth(model, has_nodule[rows])
+        output = model(images[rows])
         masks.append((output.mask[:, 0] >= 0.5).cpu())
-        probabilities.append(output.mask[:, 0].cpu())
-        fields.append(output.u.cpu())
+        x.append(output.mask[:, 0].cpu())
+        u.append(output.u.cpu())
         if output.nodule is not None:
-            answers.append(output.nodule.cpu().double())
-    c = torch.cat(answers).numpy() if answers else None
-    x = torch.cat(probabilities).numpy()
-    return {"mask": torch.cat(masks).numpy(), "x": x, "u": torch.cat(fields), "c": c}
+            c.append(output.nodule.cpu().double())
+    return {
+        "mask": torch.cat(masks).numpy(),
+        "x": torch.cat(x).numpy(),
+        "u": torch.cat(u),
+        "c": torch.cat(c).numpy() if c else None,
+    }
 
 
 def at_best_threshold(predictions, tests):
     """The threshold with the highest mean Dice on training lesions, and each test's Dice there.
 
-    Of equal ones, that nearest to 0.5.
+    Of equally good thresholds the one nearest to 0.5 is taken.
     """
     by_threshold = {
         t: float(np.mean(lesion_dice(predictions["train"]["x"] >= t, tests["train"])))
@@ -58,7 +64,7 @@ def at_best_threshold(predictions, tests):
 
 
 def chosen_scores(model, chosen, tests):
-    """Dice of the chosen weights on each test; the model has its last weights again afterwards."""
+    """Dice of the `Chosen` weights on each test; the model has its last weights again then."""
     last = {name: value.detach().clone() for name, value in model.state_dict().items()}
     model.load_state_dict(chosen.weights)
     dice = {
@@ -69,70 +75,75 @@ def chosen_scores(model, chosen, tests):
 
 
 def best_temperature(c, slices):
-    """The number that logit(c) is divided by to predict left-out slices best (Guo et al. 2017)."""
+    """The temperature T for which sigmoid(logit(c) / T) has the lowest cross-entropy on `slices`.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017.
+    """
     logit = torch.logit(torch.from_numpy(c), eps=1e-12)
 
     def cross_entropy(log_temperature):
         scaled = logit / np.exp(log_temperature)
         return F.binary_cross_entropy_with_logits(scaled, slices.has_nodule.double()).item()
 
-    found = optimize.minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded")
-    return float(np.exp(found.x))
+    minimum = optimize.minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 def lesion_scores(predicted, slices):
-    """Each measure of `metrics` as a list, one value per lesion in the order of `lesions_of`.
+    """Each measure of `summarise` as a list, one value per lesion in the order of `lesions_of`.
 
-    Overlap is pooled over a lesion's slices, distances are means over them, in mm; None where
-    undefined, or where the size of a pixel is unknown. c: the mean over the slices.
+    Overlaps are pooled over a lesion's slices; distances are means over them, in mm. A value is
+    None where it is undefined, or where the size of a pixel is unknown. c is the mean over the
+    slices.
     """
-    rows = _scored(slices)
+    rows = _scored_rows(slices)
     truth = slices.masks[:, 0].numpy()[rows] > 0
     spacing, unknown = slices.spacing[rows], np.isnan(slices.spacing[rows]).any(1)
     spacing = np.where(unknown[:, None], 1.0, spacing)
-    found = summarise(
+    summary = summarise(
         predicted["mask"][rows], truth, spacing, per="lesion", lesions=slices.lesion[rows]
     )
-    names, of = np.unique(slices.lesion[rows], return_inverse=True)
-    unmeasured = np.bincount(of, unknown, len(names)) > 0
+    names, lesion = np.unique(slices.lesion[rows], return_inverse=True)
+    unmeasured = np.bincount(lesion, unknown, len(names)) > 0
     scores = {}
-    for measure, values in found.values.items():
+    for measure, values in summary.values.items():
         if measure in ("hausdorff_distance", "assd"):
             values = np.where(unmeasured, np.nan, values)
         scores[measure] = rounded(values)
     if predicted["c"] is not None:
-        scores["c"] = rounded(np.bincount(of, predicted["c"][rows]) / np.bincount(of))
+        scores["c"] = rounded(np.bincount(lesion, predicted["c"][rows]) / np.bincount(lesion))
     return scores
 
 
 def lesion_table(slices):
     """What is known of each scored lesion, in the order of the scores: a dict of lists."""
-    rows = _scored(slices)
-    names, first, of = np.unique(slices.lesion[rows], return_index=True, return_inverse=True)
+    rows = _scored_rows(slices)
+    names, first, lesion = np.unique(slices.lesion[rows], return_index=True, return_inverse=True)
     area = slices.masks.flatten(1).sum(1).numpy()[rows]
     return {
         "lesion": names.tolist(),
         "patient": slices.patient[rows][first].tolist(),
         "type": slices.slices["type"][rows][first].tolist(),
         "diameter": rounded(slices.slices["diameter"][rows][first]),
-        "slices": np.bincount(of).tolist(),
-        "pixels": np.bincount(of, area).astype(int).tolist(),
+        "slices": np.bincount(lesion).tolist(),
+        "pixels": np.bincount(lesion, area).astype(int).tolist(),
     }
 
 
-def _scored(slices):
+def _scored_rows(slices):
     """Rows of lesions that have a consensus."""
-    return np.flatnonzero(np.isin(slices.lesion, sets.lesions_of(slices)))
+    return np.flatnonzero(np.isin(slices.lesion, lesions_of(slices)))
 
 
 @torch.no_grad()
 def interventions(model, predicted, slices, empty, temperature):
-    """What the trained network would have said otherwise: Dice by lesion, pixels on empty slices.
+    """Scores of a trained network whose last layer is changed: {name: scores}.
 
-    Only the last layer is computed again, on the network's own u and c. With STD: the plain
-    sigmoid, another c, c at another temperature, logit(c) as the prior in the place of
-    lambda2 (1 - c), other lambda2. With a plain sigmoid and a classifier: STD put on after
-    training, with the layer's first values.
+    Scores: Dice by lesion, and on empty slices the mean number of marked pixels and the share of
+    slices with any. Only the last layer is computed again, from the network's u and c. In a
+    network with STD it becomes the plain sigmoid, or STD with another c, with c at another
+    temperature, with logit(c) instead of -lambda2 (1 - c), or with another lambda2. A network with
+    a plain sigmoid and a classifier gets STD after its training, with the layer's initial values.
     """
     u, c = predicted["u"], torch.from_numpy(predicted["c"]).float()
     logit = torch.logit(torch.from_numpy(predicted["c"]), eps=1e-12).float()
@@ -148,11 +159,11 @@ def interventions(model, predicted, slices, empty, temperature):
             "c = 1": (own, torch.ones_like(c)),
             "c shuffled": (own, c[torch.randperm(len(c), generator=random)]),
             "c at its temperature": (own, torch.sigmoid(logit / temperature)),
-            **{f"lambda2 = {value:g}": (float(value), c) for value in LAMBDA2},
+            **{f"lambda2 = {value:g}": (float(value), c) for value in LAMBDA2_SWEEP},
         }
     masks = {} if std is None else {"plain sigmoid": u[:, 0].numpy() > 0}
-    for name, (lambda2, answer) in cases.items():
-        x = soft_threshold_dynamics(u, lambda2=lambda2, c=answer, iterations=10, **fixed)
+    for name, (lambda2, other_c) in cases.items():
+        x = soft_threshold_dynamics(u, lambda2=lambda2, c=other_c, iterations=10, **fixed)
         masks[name] = x[:, 0].numpy() >= 0.5
     if std is not None:
         for name, shift in (
@@ -172,21 +183,21 @@ def interventions(model, predicted, slices, empty, temperature):
 
 
 def _mean(values):
-    """None where there is nothing: a set may have no empty slices."""
+    """The mean, or None for no values: a set may have no empty slices."""
     return round(float(values.mean()), DIGITS) if len(values) else None
 
 
 def lesion_dice(mask, slices):
     """Dice by lesion, pooled over its slices."""
-    rows = _scored(slices)
-    truth = slices.masks[:, 0].numpy()[rows] > 0
-    of = np.unique(slices.lesion[rows], return_inverse=True)[1]
-    both, one, other = (
-        np.bincount(of, m.sum((1, 2))) for m in (truth & mask[rows], truth, mask[rows])
+    rows = _scored_rows(slices)
+    truth, marked = slices.masks[:, 0].numpy()[rows] > 0, mask[rows]
+    lesion = np.unique(slices.lesion[rows], return_inverse=True)[1]
+    overlap, *sizes = (
+        np.bincount(lesion, pixels.sum((1, 2))) for pixels in (truth & marked, truth, marked)
     )
-    return rounded(2 * both / (one + other))
+    return rounded(2 * overlap / sum(sizes))
 
 
 def rounded(values):
-    """A list that JSON can hold: four digits, None for nan."""
+    """A list for JSON: numbers with four digits, None for nan."""
     return [None if v != v else round(float(v), DIGITS) for v in values]

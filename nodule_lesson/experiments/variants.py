@@ -1,4 +1,4 @@
-"""Networks and batches changed in one respect, for rows that the paper's tables lack."""
+"""Networks and batches that are changed in one respect, for rows outside the paper's tables."""
 
 import math
 
@@ -16,7 +16,7 @@ PRIORS = ("classifier", "truth", "shuffled", "attached")
 
 
 def build(row, profile):
-    """The network of a row, with new random weights."""
+    """The network of a row, with random weights."""
     options = model_options(row, profile)
     if row.prior not in PRIORS or row.iteration not in ("derived", "printed"):
         raise ValueError(
@@ -34,7 +34,7 @@ def build(row, profile):
 
 
 def build_plain(row, profile):
-    """What is trained before: the same network, with a plain sigmoid."""
+    """The network for the pre-training of a row: the same one, with a plain sigmoid."""
     options = model_options(row, profile)
     if row.model == "proposed":
         options["regularisation"] = "none"
@@ -42,32 +42,32 @@ def build_plain(row, profile):
 
 
 def freeze_part(model, blocks, part):
-    """Hold blocks still, or half of them; return how many parameters get no gradient.
+    """Freeze blocks, or half of each; return the number of parameters that get no gradient.
 
-    part: "all", as `transfer.freeze`; "weights": batch norm goes on taking its statistics from the
-    new data; "statistics": the weights go on learning. Raises ValueError for another part.
+    part: "all", as `freezing.freeze`; "weights": batch norm still takes its statistics from the
+    new data; "statistics": the weights still learn. Raises ValueError for another part.
     """
     if part == "all":
         return freeze(model, blocks)
-    held = [getattr(model, name) for name in blocks]
+    frozen = [getattr(model, name) for name in blocks]
     if part == "statistics":
-        for block in held:
+        for block in frozen:
             block.eval()
             block.register_forward_pre_hook(_still)
         return 0
     if part != "weights":
         raise ValueError(f"part must be all, weights or statistics; found {part!r}.")
-    for block in held:
+    for block in frozen:
         block.requires_grad_(False)
-    return sum(p.numel() for block in held for p in block.parameters())
+    return sum(p.numel() for block in frozen for p in block.parameters())
 
 
 class Augmented:
-    """Batches turned, scaled and shifted at random, in other contrast: images stay in [0, 1].
+    """Batches whose slices are transformed at random; images stay in [0, 1].
 
-    Each slice, and its mask with it, by up to 15 degrees, a tenth of its size and 4 pixels; then
-    its contrast by up to a fifth and its brightness by up to a tenth. Beyond the border the image
-    goes on as it ends there, and the mask is 0.
+    Each slice is rotated by up to 15 degrees, scaled by up to a tenth and shifted by up to 4
+    pixels, and its mask with it. Then its contrast changes by up to a fifth and its brightness by
+    up to a tenth. Outside the slice the image repeats its border, and the mask is 0.
     """
 
     DEGREES, SCALE, PIXELS, CONTRAST, BRIGHTNESS = 15, 0.1, 4, 0.2, 0.1
@@ -80,24 +80,24 @@ class Augmented:
 
     def __next__(self):
         images, masks, has_nodule = next(self.batches)
-        turn = math.radians(self.DEGREES) * self.drawn(images)
-        scale = 1 + self.SCALE * self.drawn(images)
+        angle = math.radians(self.DEGREES) * self._draw(images)
+        scale = 1 + self.SCALE * self._draw(images)
         # affine_grid counts from -1 to 1 over the side.
-        down, right = (2 * self.PIXELS / n * self.drawn(images) for n in images.shape[-2:])
-        rows = [scale * turn.cos(), -scale * turn.sin(), right]
-        rows += [scale * turn.sin(), scale * turn.cos(), down]
+        down, right = (2 * self.PIXELS / n * self._draw(images) for n in images.shape[-2:])
+        rows = [scale * angle.cos(), -scale * angle.sin(), right]
+        rows += [scale * angle.sin(), scale * angle.cos(), down]
         grid = F.affine_grid(
             torch.stack(rows, 1).view(-1, 2, 3), images.shape, align_corners=False
         )
         images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
         masks = F.grid_sample(masks, grid, align_corners=False)
-        contrast = 1 + self.CONTRAST * self.drawn(images)[:, None, None, None]
-        brightness = self.BRIGHTNESS * self.drawn(images)[:, None, None, None]
+        contrast = 1 + self.CONTRAST * self._draw(images)[:, None, None, None]
+        brightness = self.BRIGHTNESS * self._draw(images)[:, None, None, None]
         images = (0.5 + contrast * (images - 0.5) + brightness).clamp(0, 1)
         return images, (masks >= 0.5).to(masks.dtype), has_nodule
 
-    def drawn(self, images):
-        """A number in [-1, 1] for each slice."""
+    def _draw(self, images):
+        """A random number in [-1, 1] for each slice."""
         return (2 * torch.rand(len(images), generator=self.random) - 1).to(images.device)
 
     def state_dict(self):
@@ -108,14 +108,14 @@ class Augmented:
         self.random.set_state(state["random"])
 
 
-def tell_truth(model, has_nodule):
-    """Give a prior that knows the truth the batch's answers."""
+def set_truth(model, has_nodule):
+    """Give the true c of the next batch to a network whose prior uses it; others ignore it."""
     if isinstance(getattr(model, "std", None), OtherPrior):
         model.std.truth = has_nodule
 
 
 class WithSTD(nn.Module):
-    """A network without a classifier, with STD (lambda2 = 0) in the place of its sigmoid."""
+    """A network without a classifier, with STD (lambda2 = 0) instead of its sigmoid."""
 
     def __init__(self, network):
         super().__init__()
@@ -128,8 +128,8 @@ class WithSTD(nn.Module):
         return Output(torch.sigmoid(logits), logits, u)
 
 
-class _AroundSTD(nn.Module):
-    """What stands around an STDSigmoid, and is asked for its numbers."""
+class _STDWrapper(nn.Module):
+    """A layer that computes other logits from the parameters of an STDSigmoid."""
 
     def __init__(self, std):
         super().__init__()
@@ -144,38 +144,41 @@ class _AroundSTD(nn.Module):
         return self.std.lambda2
 
     def logits(self, u, c):
-        """In 32 bits at least, whatever the network computes in, as STDSigmoid."""
+        """Computed in 32 bits at least, outside autocast, as in STDSigmoid."""
         with torch.autocast(u.device.type, enabled=False):
-            return self.changed(u if u.dtype == torch.float64 else u.float(), c)
+            return self.modified_logits(u if u.dtype == torch.float64 else u.float(), c)
 
-    def values(self, u):
+    def parameters_like(self, u):
+        """sigma, lambda1, lambda2 and epsilon with the type and on the device of u."""
         return (getattr(self.std, n).to(u) for n in ("sigma", "lambda1", "lambda2", "epsilon"))
 
 
-class OtherPrior(_AroundSTD):
-    """STD whose prior is given another c: the truth, a classifier's answer to another crop of the
-    batch, or the classifier's own without cutting its gradient off.
+class OtherPrior(_STDWrapper):
+    """STD whose prior is given another c.
+
+    prior: "truth", the true c; "shuffled", the classifier's c of another crop of the batch;
+    "attached", the classifier's own c, whose gradient is not cut off.
     """
 
     def __init__(self, std, prior):
         super().__init__(std)
         self.prior, self.truth = prior, None
 
-    def changed(self, u, c):
+    def modified_logits(self, u, c):
         if self.prior == "truth":
             return self.std.logits(u, self.truth.to(u))
         if self.prior == "shuffled":
             return self.std.logits(u, c[torch.randperm(len(c), device=c.device)])
-        # STDSigmoid detaches its c; this is what it does, without that.
+        # The same as STDSigmoid.logits, which would detach c.
         std, c = self.std, c.to(u)[:, None, None, None]
-        return _logits(u, *self.values(u), c, std.iterations, std.radius, std.gradient)
+        return _logits(u, *self.parameters_like(u), c, std.iterations, std.radius, std.gradient)
 
 
-class PrintedSTD(_AroundSTD):
-    """Eq. (5) as the paper prints it, with x_t in the place of u."""
+class PrintedSTD(_STDWrapper):
+    """Eq. (5) as the paper prints it, with x_t instead of u."""
 
-    def changed(self, u, c):
-        sigma, lambda1, lambda2, epsilon = self.values(u)
+    def modified_logits(self, u, c):
+        sigma, lambda1, lambda2, epsilon = self.parameters_like(u)
         c = c.detach().to(u)[:, None, None, None]
         step = _step(torch.zeros_like(u), sigma, lambda1, lambda2, epsilon, c, None)
         z = u

@@ -1,4 +1,4 @@
-"""What the live figures share: one object with two faces, its scenes, and its JavaScript."""
+"""Code that all live figures share: the class `LiveFigure`, scenes, and JavaScript."""
 
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider
 

@@ -1,8 +1,8 @@
-"""One object with two faces: a live figure in a kernel, and the same figure in a page.
+"""A live figure in two forms: one for a kernel, the same one for a page of the book.
 
-In Jupyter and Colab the figure is ipywidgets controls that run the reader's own Python. In the
-rendered book it is HTML with its JavaScript inside, which needs neither a kernel nor a network;
-without JavaScript, and on paper, a still stands in its place. Both faces take their controls
+In Jupyter and Colab the figure has ipywidgets controls that run the reader's own Python. In the
+rendered book it is HTML that contains its JavaScript and needs neither a kernel nor a network;
+without JavaScript, and on paper, there is a still image instead. Both forms take their controls
 from one specification, here.
 """
 
@@ -19,13 +19,13 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 _HERE = Path(__file__).parent
-# Set while the book is built: pages carry the page's face alone, and no state of widgets.
+# Set while the book is built: the output then has the form for pages only, and no widget state.
 _PAGE_ONLY = "NODULE_LESSON_PAGE_ONLY"
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A number between `minimum` and `maximum`; an integer where `step` is one."""
+    """A number between `minimum` and `maximum`; an integer if `step` is an integer."""
 
     name: str
     label: str
@@ -51,9 +51,9 @@ class Choice:
 class LiveFigure:
     """A figure with controls, shown by Jupyter as widgets and by the book as a page element.
 
-    module: the file of the module that makes it; its script, live.js, stands beside that.
-    compute(parameters) gives a dictionary with at least `input` and `field`, arrays: what is
-    drawn and what it was computed from. draw(parameters, result) gives a matplotlib Figure.
+    module: the file of the module that makes it; its script, live.js, is in the same folder.
+    compute(parameters) returns a dictionary of arrays, at least `field`, which is drawn, and
+    `input`, from which it was computed. draw(parameters, result) returns a matplotlib Figure.
     """
 
     name: str
@@ -67,11 +67,11 @@ class LiveFigure:
 
     @property
     def parameters(self):
-        """The controls' values at the start."""
+        """The initial values of the controls."""
         return {control.name: control.value for control in self.controls}
 
     def still(self, image_format="png", **parameters):
-        """The figure at its starting values, or at those given, as the bytes of an image."""
+        """The figure as the bytes of an image, at its initial values or those that are given."""
         parameters = {**self.parameters, **parameters}
         figure = self.draw(parameters, self.compute(parameters))
         FigureCanvasAgg(figure)
@@ -80,7 +80,7 @@ class LiveFigure:
         return buffer.getvalue()
 
     def page(self):
-        """The page's face: HTML that needs nothing from outside."""
+        """The form for a page: HTML that needs no other file."""
         still = base64.b64encode(self.still("webp")).decode()
         controls = json.dumps([asdict(control) for control in self.controls], ensure_ascii=False)
         return (
@@ -95,7 +95,7 @@ class LiveFigure:
         )
 
     def kernel(self):
-        """The kernel's face: an ipywidgets box."""
+        """The form for a kernel: an ipywidgets box."""
         import ipywidgets  # only a live kernel needs it
 
         image = ipywidgets.Image(format="png")
@@ -123,7 +123,10 @@ class LiveFigure:
 
 
 def started_at(controls, initial):
-    """The controls with other starting values; ValueError for what no control can show."""
+    """The controls with other initial values, {name: value}.
+
+    Raises ValueError for an unknown name, and for a value that the control cannot show.
+    """
     names = [control.name for control in controls]
     unknown = sorted(set(initial) - set(names))
     if unknown:
@@ -152,10 +155,10 @@ def _widget(ipywidgets, control):
 
 
 def _bundle(home):
-    """The figure's script with those that it imports, as one: the page loads no other file.
+    """The script of the figure joined with those that it imports, so the page loads no other file.
 
-    A function rather than a module: a page runs its modules last, after a megabyte of the theme's
-    scripts, and a figure should answer at once.
+    It becomes a function and not a module, since a page runs modules last, after a megabyte of the
+    theme's scripts, and a figure should respond at once.
     """
     files = (_HERE / "std.js", _HERE / "figure.js", home / "live.js")
     text = "".join(path.read_text(encoding="utf-8") for path in files)

@@ -1,4 +1,4 @@
-"""The paper's network, its rivals, their blocks, and small networks that have been trained."""
+"""The paper's network, the networks it is compared with, their blocks, and trained networks."""
 
 from nodule_lesson.lazy import attributes
 

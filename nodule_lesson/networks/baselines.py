@@ -1,17 +1,17 @@
 """The four networks that the paper compares with: UNet, ResUNet, ResUNet++ and DeepLabv3+.
 
-Each is as its own paper draws it, for images of one channel, with the blocks of
-`networks.blocks` wherever they are the same. width=64 is the published size; all channels scale
-with it, none of a convolution under 16. All take (N, 1, H, W), H and W multiples of 16, and
-return an `Output` whose `nodule` is None: the mask is a plain sigmoid of u. Parameters at width
-64, beside what is published:
+Each follows its own paper, for images of one channel, and uses the blocks of `networks.blocks`
+where they are the same. width=64 is the published size; all channels scale with it, and no
+convolution has fewer than 16. All take (N, 1, H, W), H and W multiples of 16, and return an
+`Output` whose `nodule` is None: the mask is a plain sigmoid of u. Parameters at width 64, and the
+published numbers:
 
     UNet        31.04 million    31.03 as drawn in 2015
     ResUNet      8.22 million    7.8 in its paper, 8.2 elsewhere
     ResUNet++    4.06 million    4.06 in its authors' code
     DeepLabv3+  40.34 million    40.3, or 39.8 with one layer less, in public code with a ResNet-50
 
-What remains between the two numbers is explained with each class.
+Each class explains the difference.
 """
 
 import torch
@@ -29,7 +29,7 @@ from nodule_lesson.networks.detection_guided import (
 
 
 class _Segmenter(nn.Module):
-    """What the four share: the check of the image, and a plain sigmoid at the end.
+    """The base class of the four: it checks the image and ends with a plain sigmoid.
 
     A subclass has `logits`, (N, 1, H, W) -> u (N, 1, H, W), and `last`, a convolution.
     """
@@ -59,13 +59,13 @@ def _normalised(convolution):
 class UNet(_Segmenter):
     """Ronneberger, Fischer and Brox, *U-Net* (MICCAI 2015).
 
-    Five scales of two 3x3 convolutions, halved by maximum pooling, doubled by a 2x2 transposed
-    convolution; the features of each scale skip over to the decoder.
+    It has five scales of two 3x3 convolutions. Maximum pooling halves the size, a 2x2 transposed
+    convolution doubles it, and skip connections bring the features of each scale to the decoder.
 
-    E1 64, E2 128, E3 256, E4 512, E5 1024, D4 512, D3 256, D2 128, D1 64 channels. Other than in
-    2015: borders are padded, so that the mask is as large as the image; batch normalisation takes
-    the place of the biases and of dropout; one logit a pixel instead of two classes. Without the
-    first two it would have 31,030,593 parameters; the normalisation adds 5,888.
+    E1 64, E2 128, E3 256, E4 512, E5 1024, D4 512, D3 256, D2 128, D1 64 channels. Differences
+    from 2015: borders are padded, so that the mask is as large as the image; batch normalisation
+    replaces the biases and dropout; there is one logit per pixel instead of two classes. Without
+    normalisation, with biases, it would have 31,030,593 parameters; normalisation adds 5,888.
     """
 
     def __init__(self, width=64):
@@ -100,7 +100,7 @@ def _double(inputs, outputs):
 
 
 class UpStage(nn.Module):
-    """Twice the size by a transposed convolution, beside the skip, two 3x3 convolutions."""
+    """Double the size by a transposed convolution, concatenate the skip, two 3x3 convolutions."""
 
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -117,13 +117,12 @@ class UpStage(nn.Module):
 class ResUNet(_Segmenter):
     """Zhang, Liu and Wang, *Road extraction by deep residual U-Net* (GRSL 2018).
 
-    A U-Net of pre-activation residual units on four scales: a strided convolution halves, repeated
-    pixels double. The paper's U-Net branch is this with one scale more.
+    It is a U-Net of pre-activation residual units on four scales. A strided convolution halves the
+    size, repeating pixels doubles it. The lung paper's U-Net has one scale more.
 
     E1 64, E2 128, E3 256, bridge 512, D3 256, D2 128, D1 64 channels. Its paper counts 7.8 million
-    parameters, which are those of the 3x3 convolutions alone (7,778,880); the 1x1 convolutions of
-    the shortcuts are 430,144 more and normalisation the rest, which makes the 8.2 million that
-    others count.
+    parameters, those of the 3x3 convolutions alone (7,778,880). With the 1x1 convolutions of the
+    shortcuts (430,144) and the normalisation there are the 8.2 million that others count.
     """
 
     def __init__(self, width=64):
@@ -153,13 +152,13 @@ class ResUNet(_Segmenter):
 class ResUNetPlusPlus(_Segmenter):
     """Jha et al., *ResUNet++* (ISM 2019).
 
-    ResUNet, a quarter as wide, with three additions: squeeze-and-excitation after each encoder and
-    decoder unit, an attention block before each upsampling, ASPP as the bridge and at the end.
+    It is a ResUNet of a quarter of the width with three additions: squeeze-and-excitation after
+    each unit, an attention block before each upsampling, and ASPP as the bridge and at the end.
 
     E1 16, E2 32, E3 64, E4 128, bridge 256, D3 128, D2 64, D1 32, ASPP 16 channels, those of the
     authors' public code (github.com/DebeshJha/ResUNetPlusPlus), which for three input channels has
-    4,062,993 parameters. Ours leaves out biases in front of a normalisation, and the normalisation
-    of the shortcuts.
+    4,062,993 parameters. Ours has no biases before a normalisation, and no normalisation of the
+    shortcuts.
     """
 
     def __init__(self, width=64):
@@ -186,9 +185,10 @@ class ResUNetPlusPlus(_Segmenter):
 
 
 class SqueezeExcite(nn.Module):
-    """x times a number in (0, 1) for each channel, which the means of all decide (Hu et al. 2018).
+    """Multiply each channel by a number in (0, 1) that depends on all means (Hu et al. 2018).
 
-    (N, channels, H, W) -> the same; two linear layers, with an eighth of the channels between.
+    (N, channels, H, W) -> the same. Two linear layers, with an eighth of the channels in between,
+    compute the factors from the channels' means.
     """
 
     def __init__(self, channels):
@@ -207,7 +207,7 @@ class SqueezeExcite(nn.Module):
 
 
 class SqueezedUnit(nn.Sequential):
-    """A residual unit of dense convolutions, squeezed and excited."""
+    """A residual unit of dense convolutions, followed by squeeze-and-excitation."""
 
     def __init__(self, inputs, outputs, stride=1, first=False):
         super().__init__(
@@ -217,7 +217,7 @@ class SqueezedUnit(nn.Sequential):
 
 
 class SummedASPP(nn.Module):
-    """ASPP as ResUNet++ has it: dilated 3x3 convolutions, normalised, added up, a 1x1 behind."""
+    """The ASPP of ResUNet++: a sum of normalised, dilated 3x3 convolutions, then a 1x1."""
 
     def __init__(self, inputs, outputs, rates=(1, 6, 12, 18)):
         super().__init__()
@@ -232,11 +232,10 @@ class SummedASPP(nn.Module):
 
 
 class AttentionStage(nn.Module):
-    """Weigh x by attention to the skip, twice the size, beside the skip, a residual unit.
+    """Multiply x by attention weights, double its size, concatenate the skip, a residual unit.
 
-    The weights are a map for each channel, computed at x's size from x and the skip, whose largest
-    value in each 2x2 square stands for four. As published they have no sigmoid: they may be
-    negative or large.
+    The weights are a map for each channel, computed at x's size from x and from the skip after
+    2x2 maximum pooling. As published they have no sigmoid: they may be negative or large.
     """
 
     def __init__(self, inputs, skip, outputs):
@@ -257,15 +256,16 @@ class AttentionStage(nn.Module):
 class DeepLabV3Plus(_Segmenter):
     """Chen et al., *Encoder-decoder with atrous separable convolution* (ECCV 2018), on ResNet-50.
 
-    A dilated ResNet down to 1/16 of the size, ASPP with a mean over the image, and a small decoder
-    that meets the features of 1/4 of the size (C2): the one skip connection.
+    A dilated ResNet reduces the size to 1/16, followed by ASPP with a mean over the image. A small
+    decoder concatenates the features of 1/4 of the size (C2), its only skip connection.
 
     C1 64, C2 256, C3 512, C4 1024, C5 2048 (dilated), ASPP 256, low 48, decoder 256 channels. Its
-    rates are 6, 12 and 18, its ResNet is the 101. Which one the lung paper took is not said; 50 is
-    its classifier's. Convolutions are dense, the separable ones go with Xception. The decoder has
-    two 3x3 convolutions, as in ECCV 2018; public code with one has 39.8 million parameters. No
-    weights of ImageNet, no dropout, one input channel, one logit. Raises ValueError for a batch of
-    one image in training, whose mean would be normalised by itself.
+    rates are 6, 12 and 18. Its own paper has a ResNet-101; the lung paper does not say which it
+    used, and its classifier is a ResNet-50. Convolutions are dense; separable ones belong to the
+    version with Xception. The decoder has two 3x3 convolutions, as in ECCV 2018; public code with
+    one has 39.8 million parameters. There are no ImageNet weights and no dropout, one input
+    channel and one logit. Raises ValueError in training for a batch of one image, whose global
+    mean cannot be normalised.
     """
 
     def __init__(self, width=64):
@@ -291,9 +291,9 @@ def _enlarged(x):
 
 
 class PooledASPP(nn.Module):
-    """ASPP as DeepLabv3 has it: a 1x1 convolution, three dilated 3x3 ones and the image's mean.
+    """The ASPP of DeepLabv3: a 1x1 convolution, three dilated 3x3 ones and the image's mean.
 
-    (N, inputs, H, W) -> (N, outputs, H, W); side by side, then through a 1x1 convolution.
+    (N, inputs, H, W) -> (N, outputs, H, W). They are concatenated, then a 1x1 convolution follows.
     """
 
     def __init__(self, inputs, outputs, rates=(6, 12, 18)):

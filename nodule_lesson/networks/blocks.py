@@ -1,7 +1,7 @@
-"""The blocks that the networks of the lesson are built from, each a few lines.
+"""The blocks from which the networks of the lesson are built, each a few lines.
 
-All take and give (N, channels, H, W). What the paper, arXiv 2410.20154, says of a block is
-followed to the letter; what it leaves open is an argument.
+All map (N, channels, H, W) to (N, channels, H, W). They follow the paper, arXiv 2410.20154, to the
+letter; what it leaves open is an argument.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 
 class DepthwiseConv(nn.Conv2d):
-    """A convolution within each channel, without bias, that is fast on a CPU when dilated, too.
+    """A convolution within each channel, without bias; on a CPU fast with dilation, too.
 
     (N, channels, H, W) -> (N, channels, H / stride, W / stride), rounded up, for an odd kernel.
     The result is that of `nn.Conv2d`, whose CPU kernels for dilated depthwise convolutions are
-    slow, above all backward. But a dilation of d means that every d-th row and column is convolved
-    by itself, d d small images without dilation: on a CPU this is how it is computed.
+    slow, especially in the backward pass. But a convolution with dilation d treats every d-th row
+    and column separately: it is an ordinary convolution of d d small images. On a CPU it is
+    computed in this way.
     """
 
     def __init__(self, channels, kernel=3, stride=1, dilation=1):
@@ -48,8 +49,8 @@ class DepthwiseSeparableConv(nn.Sequential):
     """A k x k convolution within each channel, then a 1x1 one across channels (Chollet 2017).
 
     (N, inputs, H, W) -> (N, outputs, H / stride, W / stride), rounded up, for an odd k. It has
-    k k inputs + inputs outputs weights, where a dense convolution has k k inputs outputs. No bias:
-    a batch normalisation behind it would take it away.
+    k k inputs + inputs outputs weights; a dense convolution has k k inputs outputs. It has no
+    bias, since a batch normalisation behind it would remove it.
     """
 
     def __init__(self, inputs, outputs, kernel=3, stride=1, dilation=1):
@@ -76,11 +77,11 @@ class BRC(nn.Sequential):
 class ResidualUnit(nn.Module):
     """x -> shortcut(x) + BRC(BRC(x)): the pre-activation unit of ResUNet (Zhang et al. 2018).
 
-    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride). The first convolution carries the
-    stride and is depthwise separable, as the paper has it; separable=False gives ResUNet's dense
-    one. The shortcut is a 1x1 convolution where the shape changes, else nothing. first=True is for
-    the unit that sees the image: no normalisation and no ReLU before its first convolution, which
-    is dense since there is one channel to look at.
+    (N, inputs, H, W) -> (N, outputs, H / stride, W / stride). The first convolution has the stride
+    and is depthwise separable, as in the paper; separable=False gives the dense one of ResUNet.
+    The shortcut is a 1x1 convolution if the shape changes, otherwise the identity. first=True is
+    for the unit whose input is the image: there is no normalisation and no ReLU before its first
+    convolution, which is dense, since the image has one channel.
     """
 
     def __init__(self, inputs, outputs, stride=1, separable=True, first=False):
@@ -103,10 +104,10 @@ class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (Chen et al. 2017): 3x3 convolutions at several dilations.
 
     (N, inputs, H, W) -> (N, outputs, H, W). Each branch is convolution, batch normalisation, ReLU;
-    their outputs, one beside the other, go through a 1x1 convolution, normalisation and ReLU. The
-    rates 1, 5, 10, 15 are the paper's. What it leaves open: the branches have `outputs` channels,
-    are dense (separable=True: depthwise separable) and none of them is a global mean. Raises
-    ValueError for rates that are not integers of at least 1, one or more.
+    their concatenated outputs go through a 1x1 convolution, normalisation and ReLU. The rates 1,
+    5, 10, 15 are the paper's. Our choices where it is silent: the branches have `outputs`
+    channels, are dense (separable=True: depthwise separable) and none of them is a global mean.
+    Raises ValueError for rates that are not one or more integers of at least 1.
     """
 
     def __init__(self, inputs, outputs, rates=(1, 5, 10, 15), separable=False):
@@ -133,15 +134,15 @@ class ASPP(nn.Module):
 
 # --- how features of the classifier enter the U-Net ----------------------------------------------
 #
-# Each takes a feature s of the U-Net (N, segmentation, H, W) and one of the classifier's, c (N,
-# classification, H, W); its (N, out_channels, H, W) goes on to the next stage and to the skip.
+# Each takes a feature s of the U-Net (N, segmentation, H, W) and a feature c of the classifier (N,
+# classification, H, W). Its output (N, out_channels, H, W) feeds the next stage and the skip.
 
 
 class CombinationBlock(nn.Module):
-    """The paper's block: c through a 1x1, beside s, 1x1 to s's channels, 3x3 depthwise separable.
+    """The paper's block: 1x1 on c, concatenation with s, 1x1 to s's channels, 3x3 separable.
 
-    The text names three convolutions and nothing between them, so by default there is nothing: the
-    block is linear. activation=True puts batch normalisation and ReLU behind both 1x1 ones.
+    The paper names three convolutions and nothing between them, so by default the block is linear.
+    activation=True adds batch normalisation and ReLU behind both 1x1 convolutions.
     """
 
     def __init__(self, segmentation, classification, activation=False):
@@ -163,7 +164,7 @@ def _pointwise(inputs, outputs, activation):
 
 
 class Concatenation(nn.Module):
-    """s and c side by side, and the next layer may sort them out: the plain alternative."""
+    """The concatenation of s and c, left to the next layer: the simplest alternative."""
 
     def __init__(self, segmentation, classification):
         super().__init__()
@@ -176,8 +177,8 @@ class Concatenation(nn.Module):
 class LinearCombination(nn.Module):
     """a s + b c with two learned numbers per channel, half a cross-stitch unit (Misra 2016).
 
-    Half, since the classifier gets nothing back. It begins with a = 0.9, b = 0.1, and needs as
-    many channels on both sides: ValueError otherwise.
+    It is half a unit, since the classifier gets nothing back. The initial values are a = 0.9 and
+    b = 0.1. Raises ValueError unless s and c have the same number of channels.
     """
 
     def __init__(self, segmentation, classification):
@@ -196,7 +197,7 @@ class LinearCombination(nn.Module):
 
 
 class UpsampledCombination(CombinationBlock):
-    """The paper's block on a c of half the size, enlarged first by repeating its pixels."""
+    """The paper's block for a c of half the size, which is enlarged by repeating its pixels."""
 
     def forward(self, s, c):
         return super().forward(s, F.interpolate(c, size=s.shape[-2:]))
@@ -209,8 +210,8 @@ class Bottleneck(nn.Module):
     """1x1 down, 3x3, 1x1 up, each with batch normalisation: ResNet-50's unit (He et al. 2016).
 
     (N, inputs, H, W) -> (N, outputs, H / stride, W / stride); the 3x3 convolution has `inner`
-    channels, the stride and the dilation. In 2016 the first 1x1 had the stride, and skipped three
-    pixels of four; public code has since given it to the 3x3, with as many parameters.
+    channels, the stride and the dilation. In 2016 the first 1x1 convolution had the stride, and
+    ignored three pixels of four; in later public code the 3x3 has it, with as many parameters.
     """
 
     def __init__(self, inputs, inner, outputs, stride=1, dilation=1):
@@ -236,9 +237,9 @@ class Bottleneck(nn.Module):
 
 
 def scaled(channels, width):
-    """Channels of a network of that width (64: as published), never under 16.
+    """Channels in a network of this width (64 is the published one), at least 16.
 
-    Under 16, PyTorch's CPU kernels crash in some layouts, and there is little to learn with.
+    With fewer than 16, PyTorch's CPU kernels crash in some layouts, and networks learn little.
     """
     return max(16, round(channels * width / 64))
 
@@ -252,11 +253,11 @@ def _all_counts(values):
 def resnet_stages(width=64, blocks=(3, 4, 6, 3), dilated=False):
     """C1 .. C5 of a ResNet for one channel, a list of modules; blocks=(3, 4, 6, 3) is ResNet-50.
 
-    For an input of 128x128 and width 64 they give 64@64, 256@32, 512@16, 1024@8 and 2048@4: C1
-    ends before the maximum pooling, with which C2 begins. dilated=True, for DeepLabv3+: C5 keeps
-    the size of C4, and a dilation of 2 behind its first unit makes up for the missing stride: at
-    every second row and column it gives the same numbers (Chen et al. 2017). Raises ValueError for
-    blocks that are not four counts.
+    For an input of 128x128 and width 64 their outputs are 64@64, 256@32, 512@16, 1024@8 and
+    2048@4: C1 ends before the maximum pooling, with which C2 begins. dilated=True is for
+    DeepLabv3+: C5 keeps the size of C4, and a dilation of 2 after its first unit compensates for
+    the missing stride: at every second row and column the values are the same (Chen et al. 2017).
+    Raises ValueError for blocks that are not four counts.
     """
     if not _all_counts(blocks) or len(blocks) != 4:
         raise ValueError(f"blocks must be four counts of at least 1, found {blocks!r}.")

@@ -1,10 +1,10 @@
-"""The network of the paper: a classifier and a residual U-Net that look at the same crop.
+"""The network of the paper: a classifier and a residual U-Net for the same crop.
 
-    image (N, 1, H, W) --> C1 .. C5 -> FC ---------------> c, how likely a nodule is
+    image (N, 1, H, W) --> C1 .. C5 -> FC ---------------> c, the probability of a nodule
                       \\--> S1 .. S9 -> 1x1 -> u -> STD(u, c) -> the mask
 
-The classifier's features C1 .. C4 enter the U-Net at S2 .. S5 through combination blocks, its
-answer c enters the last layer through the detection prior, Eq. (4) of arXiv 2410.20154.
+The classifier's features C1 .. C4 enter the U-Net at S2 .. S5 through combination blocks. Its
+output c enters the last layer through the detection prior, Eq. (4) of arXiv 2410.20154.
 """
 
 from numbers import Integral
@@ -27,7 +27,7 @@ from nodule_lesson.networks.blocks import (
 )
 from nodule_lesson.std import STDSigmoid
 
-STAGES = ("S2", "S3", "S4", "S5")  # where the encoders may meet
+STAGES = ("S2", "S3", "S4", "S5")  # those that may have a combination block
 COMBINATIONS = ("concatenation", "linear", "upsampled", "shared")
 REGULARISATIONS = ("std+prior", "std", "none")
 # Arguments that make the network small enough for a laptop: 0.7 million parameters.
@@ -37,9 +37,10 @@ SLIM = {"width": 8, "classifier_blocks": (1, 1, 1, 1), "separable_aspp": True}
 class Output(NamedTuple):
     """What every network of the lesson returns.
 
-    mask (N, 1, H, W) in [0, 1], on at 0.5. logits: sigmoid(logits) is the mask; the argument of
-    the last STD step, which the loss uses since it does not saturate. u: the map before STD.
-    nodule (N,) in [0, 1] and nodule_logits (N,), None for a network without a classifier.
+    mask: (N, 1, H, W) in [0, 1]; a pixel is on from 0.5. logits: the argument of the last STD
+    step, sigmoid(logits) is the mask; the loss uses it since it does not saturate. u: the map
+    before STD. nodule: (N,) in [0, 1], and nodule_logits: (N,); both are None for a network
+    without a classifier.
     """
 
     mask: torch.Tensor
@@ -50,7 +51,7 @@ class Output(NamedTuple):
 
 
 def check_image(image):
-    """Raise TypeError or ValueError for what is not (N, 1, H, W) with sides a multiple of 16."""
+    """Raise TypeError or ValueError unless it is (N, 1, H, W), H and W multiples of 16."""
     if not torch.is_tensor(image) or not image.is_floating_point():
         found = image.dtype if torch.is_tensor(image) else type(image).__name__
         raise TypeError(f"image must be a floating-point tensor, found {found}.")
@@ -70,13 +71,13 @@ def check_type(image, weight):
 
 
 class DecoderStage(nn.Module):
-    """Twice the size, beside what the encoder had there, through a residual unit and an ASPP."""
+    """Double the size, concatenate the encoder's skip, then a residual unit; S9 adds an ASPP."""
 
     def __init__(self, inputs, skip, outputs, upsampling="nearest", separable=True, aspp=None):
         super().__init__()
         self.upsampling = upsampling
         self.unit = ResidualUnit(inputs + skip, outputs, separable=separable)
-        self.aspp = aspp or nn.Identity()  # S9 alone has one
+        self.aspp = aspp or nn.Identity()
 
     def forward(self, x, skip):
         smooth = {} if self.upsampling == "nearest" else {"align_corners": False}
@@ -90,11 +91,12 @@ class DetectionGuidedNet(nn.Module):
     `forward(image)` on (N, 1, H, W), H and W multiples of 16, returns an `Output`. Submodules have
     the paper's names: S1 .. S9 (S5 and S9 with their ASPP), C1 .. C5 and FC.
 
-    width: channels of S1; 64 is the paper's size, all others scale with it, none under 16.
+    width: channels of S1, 64 in the paper; all others scale with it, but none is less than 16.
     combine: True for the paper's block at S2 (with C1), S3 (C2), S4 (C3) and S5 (C4); False for
-    none; some of these stages' names, such as ("S4", "S5"); or what the paper argues against:
-    "concatenation", "linear" (at S3 to S5, where the channels agree), "upsampled" (each stage with
-    the next smaller feature, C2 to C5, enlarged), "shared" (one encoder, S1 to S5; FC on S5).
+    none; some of these stages' names, such as ("S4", "S5"); or an alternative that the paper
+    argues against: "concatenation", "linear" (at S3 to S5, where the channels agree), "upsampled"
+    (each stage with the next smaller feature, C2 to C5, enlarged), "shared" (one encoder, S1 to
+    S5; FC on S5).
     regularisation: "std+prior", "std" (lambda2 = 0) or "none", a plain sigmoid.
 
     What the paper leaves open, each with our reading as its default:
@@ -105,8 +107,8 @@ class DetectionGuidedNet(nn.Module):
     upsampling: "nearest" or "bilinear", in the decoder.
     std: a dictionary of arguments of `STDSigmoid`, such as {"sigma": 2.0, "iterations": 5}.
 
-    Raises ValueError for an unknown name among these, for what are no counts, for std without STD,
-    and for an image of another shape; TypeError for an image of another type than the weights.
+    Raises ValueError for unknown names, invalid counts, std without STD, and an image of another
+    shape; TypeError for an image of another type than the weights.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class DetectionGuidedNet(nn.Module):
             self.C1, self.C2, self.C3, self.C4, self.C5 = resnet_stages(width, classifier_blocks)
         self.FC = Head(s5 if self.shared else c5)
 
-        # Where the two meet: stage S_k with C_(k-1), or with the smaller C_k.
+        # Combinations of S_k with C_(k-1), or with the smaller C_k.
         partners = (c2, c3, c4, c5) if self.upsampled else (c1, c2, c3, c4)
         self.combination = nn.ModuleDict()
         for name, s, c in zip(STAGES, (s2, s3, s4, s5), partners, strict=True):
@@ -189,7 +191,7 @@ class DetectionGuidedNet(nn.Module):
         u = u if u.dtype == torch.float64 else u.float()
         nodule_logits = nodule_logits.to(u.dtype)
         nodule = torch.sigmoid(nodule_logits)
-        # The prior's c is cut off from the gradient inside STDSigmoid, as in the paper.
+        # STDSigmoid detaches c: no gradient flows through the prior, as in the paper.
         logits = u if self.std is None else self.std.logits(u, nodule)
         return Output(torch.sigmoid(logits), logits, u, nodule, nodule_logits)
 
@@ -209,7 +211,7 @@ class DetectionGuidedNet(nn.Module):
         return s1, s2, s3, s4, s5, self.FC(s5 if self.shared else c[-1])
 
     def combined(self, name, s, c):
-        """s, with the classifier's feature of that stage where it has a combination."""
+        """s, combined with the classifier's feature if the stage has a combination block."""
         if name not in self.combination:
             return s
         return self.combination[name](s, c[STAGES.index(name) + self.upsampled])
@@ -250,6 +252,6 @@ def _check_choice(name, value, choices):
 
 
 def check_width(width):
-    """Raise ValueError for what is not a positive integer."""
+    """Raise ValueError for a width that is not a positive integer."""
     if not isinstance(width, Integral) or isinstance(width, bool) or width < 1:
         raise ValueError(f"width must be an integer of at least 1, found {width!r}.")

@@ -1,8 +1,8 @@
-"""The picture of a `DetectionGuidedNet`, drawn from what its own modules do.
+"""The picture of a `DetectionGuidedNet`, drawn from the calls of its own modules.
 
-`trace` sends the shapes of one image through a copy of the model and notes which block ran on the
-output of which: boxes, sizes and arrows of the figure are those notes, so the picture cannot say
-anything else than the code does.
+`trace` runs a copy of the model with the shape of one image and records which block used the
+output of which. The boxes, sizes and arrows of the figure are these records, so the picture always
+agrees with the code.
 """
 
 import copy
@@ -31,40 +31,42 @@ COMBINATIONS = {
     LinearCombination: "linear",
     UpsampledCombination: "enlarge",
 }
-# Inches: width of the figure, of a box, of the strip under it, between them; the head above all.
-WIDTH, BOX, STRIP, GAP, HEAD = 4.9, 0.42, 0.27, 0.15, 1.9
-# Middle and width of the columns: classifier, encoder, decoder; and where c passes them.
-COLUMNS, RAIL = {"C": (1.18, 0.84), "S": (2.5, 1.14), "D": (3.95, 1.08)}, 4.7
-MARGIN, FOOT = 0.17, 0.1
+# Lengths in inches. The head above the bands has image, last, STD and mask; the strip under a box
+# is its combination block.
+FIGURE_WIDTH, HEAD, FOOT = 4.9, 1.9, 0.1
+BOX_HEIGHT, STRIP_HEIGHT, GAP, MARGIN = 0.42, 0.27, 0.15, 0.17
+# Middle and width of the columns: classifier, encoder, decoder. The arrow of c runs beside them.
+COLUMNS = {"C": (1.18, 0.84), "S": (2.5, 1.14), "D": (3.95, 1.08)}
+RAIL = 4.7
 
 
 class Call(NamedTuple):
-    """A block that ran: the shape of its output for one image, and whose outputs it was given."""
+    """A block that ran: the shape of its output for one image, and the names of its inputs."""
 
     shape: tuple
     sources: tuple
 
 
 def trace(model, side=128):
-    """What each block of a model gives and takes for one image: {name: Call}, in running order.
+    """The blocks of a model that run for one image: {name: Call}, in the order of their calls.
 
-    Blocks are the direct submodules and the combination blocks under the names that the model has
-    for them, such as "S2" and "combination.S2"; the image is "image". Shapes alone are computed.
+    Blocks are the direct submodules and the combination blocks under their names in the model,
+    such as "S2" and "combination.S2"; the image is "image". Only shapes are computed.
     """
     std = model.std
     model = copy.deepcopy(model).to("meta", torch.float32).eval()
-    model.std = None  # no module is called for it, but its method: added below
+    model.std = None  # the network calls a method of it, which no hook sees: added below
     names = {module: name for name, module in model.named_children() if name != "combination"}
     names |= {block: f"combination.{stage}" for stage, block in model.combination.items()}
     image = torch.empty(1, 1, side, side, device="meta")
-    made, calls = {image: "image"}, {"image": Call((1, side, side), ())}
+    source, calls = {image: "image"}, {"image": Call((1, side, side), ())}
 
-    def note(module, inputs, output):
-        calls[names[module]] = Call(tuple(output.shape[1:]), tuple(made[x] for x in inputs))
-        made[output] = names[module]
+    def record(module, inputs, output):
+        calls[names[module]] = Call(tuple(output.shape[1:]), tuple(source[x] for x in inputs))
+        source[output] = names[module]
 
     for module in names:
-        module.register_forward_hook(note)
+        module.register_forward_hook(record)
     with torch.no_grad():
         output = model(image)
     shape = tuple(output.mask.shape[1:])
@@ -77,26 +79,25 @@ def trace(model, side=128):
 def draw_architecture(model, side=128):
     """A matplotlib Figure of the model for images of side x side: blocks, channels, arrows.
 
-    Each band holds what has one size, so that arrows within a band need no resampling. Numbers in
-    boxes are channels. Boxes and arrows carry their names, as `trace` has them, as their gid.
+    Blocks whose outputs have the same size are in one band. Numbers in boxes are channels. The
+    gids of boxes and arrows are their names in `trace`.
     Raises TypeError for a model that is not a `DetectionGuidedNet`.
     """
     if not isinstance(model, DetectionGuidedNet):
-        found = type(model).__name__
-        raise TypeError(f"model must be a DetectionGuidedNet, found {found}.")
+        raise TypeError(f"model must be a DetectionGuidedNet, found {type(model).__name__}.")
     return _Picture(model, trace(model, side)).figure
 
 
 class _Picture:
-    """Boxes first, since arrows go from one to another: places are (x, y) in inches, y upwards."""
+    """The figure of the calls. Coordinates (x, y) are in inches, y upwards."""
 
     def __init__(self, model, calls):
         self.model, self.calls, self.boxes = model, calls, {}
         self.bands = self.stacked_bands()
         height = self.bands[None]
-        self.figure = Figure(figsize=(WIDTH, height), layout="none")
+        self.figure = Figure(figsize=(FIGURE_WIDTH, height), layout="none")
         self.axes = self.figure.add_axes((0, 0, 1, 1))
-        self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
+        self.axes.set(xlim=(0, FIGURE_WIDTH), ylim=(0, height))
         self.axes.set_axis_off()
         self.draw_bands()
         for name, call in calls.items():
@@ -105,7 +106,7 @@ class _Picture:
             for source in call.sources:
                 self.draw_arrow(source, name)
 
-    # --- where things are ---
+    # --- layout ---
 
     def column(self, name):
         if name[0] == "C":
@@ -114,21 +115,21 @@ class _Picture:
         return "D" if decoder else "S"
 
     def stacked_bands(self):
-        """{size: lower edge of its band}, and under None the height of all."""
-        sizes = {}
+        """{size: lower edge of its band}, and under None the height of the figure."""
+        heights = {}
         for name, call in self.calls.items():
             if name[0] in "SC":
-                room = 2 * MARGIN + BOX
+                height = 2 * MARGIN + BOX_HEIGHT
                 if f"combination.{name}" in self.calls:
-                    room += GAP + (STRIP + BOX) / 2
-                sizes[call.shape[-1]] = max(room, sizes.get(call.shape[-1], 0))
-        if self.calls["FC"].sources == ("S5",):  # one encoder: FC needs a place of its own
-            sizes[0] = 2 * MARGIN + BOX
+                    height += GAP + (STRIP_HEIGHT + BOX_HEIGHT) / 2
+                heights[call.shape[-1]] = max(height, heights.get(call.shape[-1], 0))
+        if self.calls["FC"].sources == ("S5",):  # one encoder: FC needs its own band
+            heights[0] = 2 * MARGIN + BOX_HEIGHT
         edges, y = {}, FOOT
-        for size in sorted(sizes):
+        for size in sorted(heights):
             edges[size] = y
-            y += sizes[size]
-        self.rooms = sizes
+            y += heights[size]
+        self.band_heights = heights
         return edges | {None: y + HEAD}
 
     def place(self, name, call):
@@ -138,27 +139,28 @@ class _Picture:
         above = {"last": 0.32, "std": 0.95, "mask": 1.58}
         if name == "image":
             left, right = COLUMNS["C"][0], COLUMNS["S"][0]
-            return (left + right) / 2, top + above["mask"], right - left + width, BOX
+            return (left + right) / 2, top + above["mask"], right - left + width, BOX_HEIGHT
         if name in above:
-            return x, top + above[name], width, BOX if name != "last" else STRIP + 0.06
-        size = min(self.rooms) if name == "FC" else call.shape[-1]
-        y = self.bands[size] + MARGIN + BOX / 2
+            height = STRIP_HEIGHT + 0.06 if name == "last" else BOX_HEIGHT
+            return x, top + above[name], width, height
+        size = min(self.band_heights) if name == "FC" else call.shape[-1]
+        y = self.bands[size] + MARGIN + BOX_HEIGHT / 2
         if name.startswith("combination."):
-            return x, y, width, STRIP
+            return x, y, width, STRIP_HEIGHT
         if f"combination.{name}" in self.calls:  # above its strip
-            return x, y + STRIP / 2 + GAP + BOX / 2, width, BOX
-        return x, y, width, BOX
+            return x, y + STRIP_HEIGHT / 2 + GAP + BOX_HEIGHT / 2, width, BOX_HEIGHT
+        return x, y, width, BOX_HEIGHT
 
-    # --- what is drawn ---
+    # --- drawing ---
 
     def draw_bands(self):
-        sizes = sorted(self.rooms)
-        for number, size in enumerate(sizes):
-            y, room = self.bands[size], self.rooms[size]
+        for number, (size, height) in enumerate(sorted(self.band_heights.items())):
+            y = self.bands[size]
             if number % 2:
-                self.axes.add_patch(Rectangle((0, y), WIDTH, room, color="#f3f4f6", zorder=0))
+                band = Rectangle((0, y), FIGURE_WIDTH, height, color="#f3f4f6", zorder=0)
+                self.axes.add_patch(band)
             if size:
-                self.text(0.06, y + room - 0.15, f"{size}×{size}", MUTED, ha="left")
+                self.text(0.06, y + height - 0.15, f"{size}×{size}", MUTED, ha="left")
         y = self.bands[None] - HEAD + 0.75
         for column, colour, words in (("C", ORANGE, "classifier"), ("S", BLUE, "U-Net")):
             if column == "S" or not self.model.shared:
@@ -181,7 +183,7 @@ class _Picture:
             self.text(x, y - 0.1, below, INK)
 
     def words(self, name, call):
-        """What stands in a box, on one line or two, and its colour."""
+        """The text in a box, on one line or two, and its colour."""
         channels = str(call.shape[0]) if call.shape else ""
         if name == "image":
             return "image", channels, INK
@@ -198,7 +200,7 @@ class _Picture:
             kind = type(self.model.get_submodule(name))
             return f"{COMBINATIONS[kind]} {channels}", None, GREEN
         block = self.model.get_submodule(name)
-        aspp = any(isinstance(part, ASPP) for part in block.modules())
+        aspp = any(isinstance(module, ASPP) for module in block.modules())
         return name + " + ASPP" * aspp, channels, ORANGE if name[0] == "C" else BLUE
 
     def draw_arrow(self, source, target):
@@ -213,8 +215,8 @@ class _Picture:
         elif source == "image":
             points = [(x1, y0 - h0 / 2), (x1, y1 + h1 / 2)]
         elif x0 == x1:
-            way = 1 if y1 > y0 else -1
-            points = [(x0, y0 + way * h0 / 2), (x1, y1 - way * h1 / 2)]
+            sign = 1 if y1 > y0 else -1
+            points = [(x0, y0 + sign * h0 / 2), (x1, y1 - sign * h1 / 2)]
         elif target == "S6" and y1 > y0 + h0:  # up from the deepest stage
             points = [(x0 + w0 / 2, y0), (x1, y0), (x1, y1 - h1 / 2)]
         else:

@@ -1,4 +1,4 @@
-"""Every network of the lesson by name, what it is made of, and the trained ones that ship with it.
+"""Every network of the lesson by name, a summary of its blocks, and the trained networks.
 
 from nodule_lesson import build_model, load_pretrained
 model = build_model("proposed")                  # the paper's network, 90 million parameters
@@ -22,13 +22,13 @@ from nodule_lesson.networks.baselines import DeepLabV3Plus, ResUNet, ResUNetPlus
 from nodule_lesson.networks.detection_guided import DetectionGuidedNet
 from nodule_lesson.std import STDSigmoid
 
-_SIDES = (64, 128)  # of the crops that the trained networks have seen
+_TRAINED_SIDES = (64, 128)  # of the crops that the networks were trained on
 _WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = ("slim", "slim-plain", "slim-real", "slim-real-plain")
 
 MODELS = {
     "proposed": DetectionGuidedNet,
-    # The rows of the paper's Table 3. The backbone's classifier is there, unconnected.
+    # The rows of the paper's Table 3. The backbone has the classifier, but does not use it.
     "backbone": partial(DetectionGuidedNet, combine=False, regularisation="none"),
     "backbone+combination": partial(DetectionGuidedNet, regularisation="none"),
     "std": partial(DetectionGuidedNet, regularisation="std"),
@@ -42,18 +42,18 @@ MODELS = {
 
 
 def build_model(name, width=64, **options):
-    """A network by its name, with new random weights.
+    """A network by its name, with random weights.
 
     name: one of MODELS; "proposed" and "std+prior" are the same. width: channels at full size, 64
-    as published. options: further arguments of its class. `forward(image)` on (N, 1, H, W), sides
-    multiples of 16, gives an `Output`, whose `nodule` is None where there is no classifier.
+    as published. options: more arguments of its class. `forward(image)` on (N, 1, H, W), H and W
+    multiples of 16, returns an `Output`; its `nodule` is None if there is no classifier.
     Raises ValueError for an unknown name.
     """
     _check_name(name, MODELS)
     return MODELS[name](width=width, **options)
 
 
-# --- what a network is made of -------------------------------------------------------------------
+# --- summaries -----------------------------------------------------------------------------------
 
 
 class Row(NamedTuple):
@@ -89,13 +89,13 @@ class Summary:
 
 
 def summary(model, side=128):
-    """What each block of a model gives, holds and costs for one image of side x side: a `Summary`.
+    """Output shape, parameters and multiply-adds of each block, for one image of side x side.
 
-    Blocks are the model's direct submodules under their own names, and what a list or dictionary
-    of them holds; "S2 + C1" is the combination of those two. A network of your own will do, with
-    `STDSigmoid` in it or without. Multiply-adds are those of convolutions, linear layers and STD's
-    Gaussian; what normalisation, ReLU and additions take is not counted. Nothing is computed:
-    shapes alone travel through a copy of the model. Raises TypeError for what is not a module.
+    Returns a `Summary`. Blocks are the direct submodules of the model under their own names, and
+    the elements of lists and dictionaries of modules; "S2 + C1" is the combination of those two.
+    Any module will do, with or without `STDSigmoid`. Multiply-adds of convolutions, linear layers
+    and STD's Gaussian are counted, those of normalisation, ReLU and additions are not. Nothing is
+    computed: a copy of the model runs with shapes alone. Raises TypeError if it is not a module.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, found {type(model).__name__}.")
@@ -103,7 +103,7 @@ def summary(model, side=128):
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, STDSigmoid):
-                setattr(parent, name, _InPlaceOfSTD(child))
+                setattr(parent, name, _STDPlaceholder(child))
     names = _blocks(model)
     owners = {part: block for block in names for part in block.modules()}
     rows, counts = {}, {}
@@ -111,11 +111,11 @@ def summary(model, side=128):
     def count(module, inputs, output):
         uses = 0
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            # Each weight is used once for each place of the output (transposed: of the input).
+            # Each weight is used once per pixel of the output (if transposed: of the input).
             shape = inputs[0].shape if isinstance(module, nn.ConvTranspose2d) else output.shape
             uses = module.weight.numel() * (shape[-2:].numel() if len(shape) == 4 else 1)
-        if isinstance(module, _InPlaceOfSTD):
-            # Each step multiplies by one matrix from the left, and by one from the right.
+        if isinstance(module, _STDPlaceholder):
+            # Each step multiplies by one matrix from the left and by another from the right.
             uses = module.std.iterations * output.numel() * sum(output.shape[-2:])
         if module in owners:
             counts[owners[module]] = counts.get(owners[module], 0) + uses
@@ -138,8 +138,8 @@ def summary(model, side=128):
     return Summary(rows, sum(p.numel() for p in model.parameters()), sum(counts.values()))
 
 
-class _InPlaceOfSTD(nn.Module):
-    """What stands in the layer's place where there are shapes alone: it asks for no numbers."""
+class _STDPlaceholder(nn.Module):
+    """It replaces STDSigmoid in a model that has only shapes: STDSigmoid needs sigma's value."""
 
     def __init__(self, std):
         super().__init__()
@@ -166,19 +166,19 @@ def _blocks(model):
     return names
 
 
-# --- what ships with the package -----------------------------------------------------------------
+# --- trained networks ----------------------------------------------------------------------------
 
 
 def load_pretrained(name="slim"):
-    """A slim `DetectionGuidedNet` that has been trained, in evaluation mode, on the CPU.
+    """A trained slim `DetectionGuidedNet`, in evaluation mode, on the CPU.
 
-    "slim" and "slim-real" were trained on simulated slices, and on real ones of LIDC-IDRI; "slim-
-    plain" and "slim-real-plain" are their twins with a plain sigmoid. They know slices of 128x128,
-    scaled by the paper's Eq. (6), and 64x64 cut from these; on other sizes, even on those between,
-    they outline little, and the model warns. `model_card(name)` says how they were made and what
-    they reach at both. For teaching, not for clinical use. Raises ValueError for an unknown name,
-    and for weights that are not those of the card; the model raises it for an image that does not
-    lie in [0, 1], such as one in Hounsfield units.
+    "slim" was trained on simulated slices, "slim-real" on real ones of LIDC-IDRI; "slim-plain" and
+    "slim-real-plain" have a plain sigmoid instead. They are for slices of 128x128, scaled by the
+    paper's Eq. (6), and for 64x64 cut from these; on other sizes, even between these two, they
+    outline little, and the model warns. `model_card(name)` has their recipe and their scores at
+    both sizes. For teaching, not for clinical use. Raises ValueError for an unknown name and for
+    weights that do not match the card. The model raises ValueError for an image outside [0, 1],
+    such as one in Hounsfield units.
     """
     card = model_card(name)
     path = _WEIGHTS / f"{name}.safetensors"
@@ -186,18 +186,18 @@ def load_pretrained(name="slim"):
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise ValueError(f"The weights {path.name} are damaged: install the package again.")
     model = DetectionGuidedNet(**card["model"])
-    # Convolutions are stored in half precision, and computed with in single.
+    # Convolutions are stored in half precision; the network computes in single precision.
     model.load_state_dict({key: value.float() for key, value in load(data).items()})
     model.register_forward_pre_hook(_check_image)
     return model.eval()
 
 
 def _check_image(model, inputs):
-    """Trained weights know images of the paper's Eq. (6) in two sizes, and fail on others."""
+    """Warn about sizes that the weights were not trained on, and refuse images outside [0, 1]."""
     image = inputs[0]
     if not torch.is_tensor(image) or image.is_meta or torch.compiler.is_compiling():
         return
-    if image.shape[-1] != image.shape[-2] or image.shape[-1] not in _SIDES:
+    if image.shape[-1] != image.shape[-2] or image.shape[-1] not in _TRAINED_SIDES:
         warnings.warn(
             "these weights are for images of 64x64 and 128x128; found "
             f"{image.shape[-2]}x{image.shape[-1]}, on which the masks mean little.",

@@ -1,4 +1,4 @@
-"""A folder of DICOM slices: one CT series, whose slices make one even, right-angled grid.
+"""A folder of DICOM slices: one CT series, whose slices make one regular, right-angled grid.
 
 The attributes are those of the CT image in the standard, DICOM PS3.3, C.7.6.2 and C.8.2.1.
 """
@@ -7,17 +7,17 @@ import numpy as np
 
 from nodule_lesson.data.ct import itk
 
-# A series may be written with its positions rounded to tenths of a millimetre, and the difference
-# of two of them is then wrong by a tenth at most.
-ROUNDED = 0.1 + 1e-3  # mm
-# What two slices of a volume must share. An empty attribute is like an absent one.
-SHARED = {
+# Some series state their positions rounded to tenths of a millimetre. The difference of two of
+# them is then wrong by a tenth at most.
+POSITION_ROUNDING = 0.1 + 1e-3  # mm
+# Attributes that all slices of a volume must share. An empty attribute counts as an absent one.
+SHARED_ATTRIBUTES = {
     "0010|0020": "patient",
     "0020|000d": "study",
     "0020|0052": "frame of reference",
 }
-# What every slice must have, in so many numbers.
-NEEDED = {
+# Attributes that every slice must have: their names and how many numbers they hold.
+REQUIRED_ATTRIBUTES = {
     "0028|1052": ("a rescale intercept", 1),
     "0028|1053": ("a rescale slope", 1),
     "0028|0030": ("a pixel size of 2 numbers", 2),
@@ -41,10 +41,10 @@ def read_header(folder):
     for file, header in zip(files, headers, strict=True):
         _check_ct_slice(file, header)
     pixel, axes = _shared_grid(folder, files, headers)
-    order, places = _order(folder, headers, axes)
+    order, positions = _order(folder, headers, axes)
     columns, rows = headers[0].GetSize()[:2]
-    # One slice alone has no neighbour to be measured from, only what it says of itself.
-    step = places[-1] / (len(files) - 1) if len(files) > 1 else headers[0].GetSpacing()[2]
+    # A single slice has no neighbour: only its own header can say how thick it is.
+    step = positions[-1] / (len(files) - 1) if len(files) > 1 else headers[0].GetSpacing()[2]
     if not 0 < step < 1000:
         raise ValueError(f"{folder} must have slices a positive length apart, found {step} mm.")
     return {
@@ -53,7 +53,7 @@ def read_header(folder):
         "spacing": (float(step), *pixel),
         "origin": _numbers(headers[order[0]], "0020|0032"),
         "direction": tuple(map(float, axes.ravel())),
-        "slice_places": tuple(map(float, places)),
+        "slice_places": tuple(map(float, positions)),
         "streamed": True,
         "series": series[0],
         "patient": _tag(headers[0], "0010|0020"),
@@ -61,12 +61,12 @@ def read_header(folder):
 
 
 def _files(folder):
-    """The files that are slices, and those that a slice's name says should be.
+    """The files that begin as DICOM, and all others with the same endings.
 
-    Others may lie beside them: LIDC's outlines are an .xml file in the folder of the series.
+    Other files may lie beside them: LIDC's outlines are an .xml file in the folder of the series.
     """
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    # A name with a dot in front is of macOS, and DICOMDIR is the table of contents of a disc.
+    # macOS adds files whose names begin with a dot; DICOMDIR is the table of contents of a disc.
     files = [path for path in files if path.name[0] != "." and path.name != "DICOMDIR"]
     marked = {path for path in files if _is_marked(path)}
     endings = {".dcm", *map(_ending, marked)}
@@ -74,7 +74,7 @@ def _files(folder):
 
 
 def _is_marked(path):
-    """Whether a file begins as DICOM does, or as its forerunner ACR-NEMA did."""
+    """Whether a file begins as DICOM or as its forerunner ACR-NEMA."""
     with open(path, "rb") as file:
         start = file.read(132)
     return start[128:] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x01\x00")
@@ -86,17 +86,17 @@ def _ending(path):
 
 
 def _check_ct_slice(file, header):
-    """ValueError for what is no slice of CT in HU."""
+    """Raise ValueError for a file that is not a slice of CT in HU."""
     modality = _tag(header, "0008|0060")
     if modality != "CT":
         raise ValueError(f"{file} must be of a CT series, found the modality {modality or '?'}.")
     if (frames := header.GetSize()[2:]) not in ((), (1,)):
         raise ValueError(f"{file} must hold one slice, found {frames[0]} frames.")
-    # SimpleITK reads MONOCHROME1 with its numbers turned round, as if it were for display.
+    # SimpleITK inverts the intensities of MONOCHROME1, as for display.
     if (kind := _tag(header, "0028|0004")) != "MONOCHROME2":
         raise ValueError(f"{file} must be MONOCHROME2, found {kind or 'nothing'}.")
-    # SimpleITK does without: it takes 0 and 1 to make HU of the numbers, and a place of its own.
-    for key, (name, count) in NEEDED.items():
+    # Where these are missing, SimpleITK assumes an intercept of 0, a slope of 1 and a position.
+    for key, (name, count) in REQUIRED_ATTRIBUTES.items():
         if len(_numbers(header, key)) != count:
             raise ValueError(f"{file} must have {name}, found {_tag(header, key) or 'none'}.")
     if _numbers(header, "0028|1053") == (0,):
@@ -119,7 +119,11 @@ def _shared_grid(folder, files, headers):
     plane = _row_and_column(first)
     pixel = _numbers(first, "0028|0030")
     for file, header in zip(files, headers, strict=True):
-        differs = [name for key, name in SHARED.items() if _tag(header, key) != _tag(first, key)]
+        differs = [
+            name
+            for key, name in SHARED_ATTRIBUTES.items()
+            if _tag(header, key) != _tag(first, key)
+        ]
         if header.GetSize() != first.GetSize():
             differs.append("number of rows and columns")
         if not np.allclose(_numbers(header, "0028|0030"), pixel, rtol=0, atol=1e-4):
@@ -135,31 +139,32 @@ def _shared_grid(folder, files, headers):
 
 
 def _order(folder, headers, axes):
-    """The order of the slices, and millimetres from the first one along the slice axis."""
-    places = np.array([_numbers(header, "0020|0032") for header in headers]) @ axes
-    order = np.argsort(places[:, 2], kind="stable")
-    places = places[order] - places[order[0]]
-    aside = np.abs(places[:, :2]).max()
-    if aside > ROUNDED:
+    """The order of the slices, and their distances in mm from the first along the slice axis."""
+    positions = np.array([_numbers(header, "0020|0032") for header in headers]) @ axes
+    order = np.argsort(positions[:, 2], kind="stable")
+    positions = positions[order] - positions[order[0]]
+    aside = np.abs(positions[:, :2]).max()
+    if aside > POSITION_ROUNDING:
         raise ValueError(
             f"{folder} has slices that lie up to {aside:.2f} mm aside of the first: its gantry "
             "was tilted, or a slice is of another volume."
         )
-    along = places[:, 2]
+    along = positions[:, 2]
     if len(along) > 1:
         _check_even(folder, along)
     return order, along
 
 
 def _check_even(folder, along):
+    """Raise ValueError for slices that are not evenly spaced."""
     steps = np.diff(along)
     if steps.min() < 0.01:
         raise ValueError(f"{folder} has two slices at {along[steps.argmin()]:.2f} mm.")
-    # Rounded places stray about an even grid, but not for long. A missing slice is a double step,
-    # which is a third more than the mean one at least, where three slices are left.
-    strays = np.abs(along - np.linspace(0, along[-1], len(along)))
-    uneven = np.abs(steps / steps.mean() - 1)
-    if strays.max() > ROUNDED + 0.02 * steps.mean() or uneven.max() > 0.3:
+    # Rounded positions deviate a little from an even grid. A missing slice makes a double step,
+    # which exceeds the mean step by a third at least, if three slices are left.
+    deviations = np.abs(along - np.linspace(0, along[-1], len(along)))
+    unevenness = np.abs(steps / steps.mean() - 1)
+    if deviations.max() > POSITION_ROUNDING + 0.02 * steps.mean() or unevenness.max() > 0.3:
         raise ValueError(
             f"{folder} has uneven slices, {steps.min():.2f} to {steps.max():.2f} mm apart: some "
             "are missing."
@@ -178,6 +183,6 @@ def _numbers(header, key):
 def _tag(header, key):
     if not header.HasMetaDataKey(key):
         return ""
-    # What is not UTF-8 comes as lone surrogates, which cannot be printed or written.
+    # Bytes that are not UTF-8 come as lone surrogates, which cannot be printed or written.
     text = header.GetMetaData(key).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return text.strip(" \0")

@@ -1,13 +1,13 @@
-"""What the readers of both formats ask of SimpleITK."""
+"""What the readers of both formats share: SimpleITK's headers, and checks of numbers."""
 
 import numpy as np
 import SimpleITK as sitk
 
 
 def open_header(file, image_io, complaint):
-    """A SimpleITK reader that has read the header of a file, in one format and no other.
+    """A SimpleITK reader that has read the header of a file in the given format.
 
-    Raises ValueError with the file and the complaint where it cannot.
+    Raises ValueError with the file's name and the complaint if it cannot be read.
     """
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
@@ -20,12 +20,12 @@ def open_header(file, image_io, complaint):
 
 
 def numbers(text, separator=None):
-    """The numbers in a text, or () where one of them is no finite number."""
+    """The numbers in a text, or () if one of them is not a finite number."""
     try:
-        found = tuple(float(part) for part in text.split(separator))
+        values = tuple(float(word) for word in text.split(separator))
     except ValueError:
         return ()
-    return found if np.isfinite(found).all() else ()
+    return values if np.isfinite(values).all() else ()
 
 
 def is_right_angled(axes):

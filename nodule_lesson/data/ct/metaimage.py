@@ -1,7 +1,7 @@
-"""A MetaImage, as LUNA16 has them: a header in text, and its voxels in one file or in the same.
+"""A MetaImage, the format of LUNA16: a header in text, and voxels in the same or another file.
 
-The format: https://itk.org/Wiki/MetaIO/Documentation. SimpleITK's reader guesses where a header
-is wrong, so the fields that decide are read here too, and it must agree with them.
+The format is described at https://itk.org/Wiki/MetaIO/Documentation. SimpleITK guesses what a
+wrong header means. So the important fields are also read here, and SimpleITK must agree with them.
 """
 
 import math
@@ -13,9 +13,9 @@ import numpy as np
 from nodule_lesson.data.ct import itk
 
 # A whole-body scan at half a millimetre is far below these; a damaged header is not.
-MOST_VOXELS_A_SIDE = 10_000
-MOST_VOXELS = 4_000_000_000
-TYPES = {
+MAX_VOXELS_PER_SIDE = 10_000
+MAX_VOXELS = 4_000_000_000
+VOXEL_TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
     "MET_SHORT": "i2",
@@ -32,7 +32,7 @@ TYPES = {
 
 
 def read_header(path):
-    """The fields of a `Scan`. ValueError or FileNotFoundError as in `Scan.open`."""
+    """The fields of a `Scan`. Raises ValueError and FileNotFoundError as `Scan.open`."""
     header, length = _fields(path)
     size = _size(path, header)
     spacing = _spacing(path, header)
@@ -66,10 +66,10 @@ def read_header(path):
 
 
 def inflate(path):
-    """The voxels of a compressed MetaImage, (slices, rows, columns), as they are stored.
+    """The voxels of a compressed MetaImage, (slices, rows, columns), with their stored type.
 
-    SimpleITK answers with what is in the memory where they are damaged, or where the header does
-    not say how long they are. Raises OSError for voxels that are not whole.
+    SimpleITK returns uninitialised memory if they are damaged, or if the header does not give
+    their length. Raises OSError for voxels that are damaged or incomplete.
     """
     header, length = _fields(path)
     file, start = _voxels(path, header, length)
@@ -80,31 +80,31 @@ def inflate(path):
         data = stream.read()
     stream = zlib.decompressobj(47)  # zlib's own format, or gzip's
     try:
-        found = stream.decompress(data, wanted + 1)  # no more: it may be made to fill memory
+        voxels = stream.decompress(data, wanted + 1)  # no more: a bomb would fill the memory
     except zlib.error:
-        found = b""
-    if len(found) != wanted or not stream.eof:  # at its end it compares a checksum
+        voxels = b""
+    if len(voxels) != wanted or not stream.eof:  # zlib compares a checksum at the end
         raise OSError(
             f"{path} cannot be read: its compressed voxels are damaged or cut off, or not the "
             f"{wanted:,} bytes of its header."
         )
-    return np.frombuffer(found, dtype).reshape(size[::-1])
+    return np.frombuffer(voxels, dtype).reshape(size[::-1])
 
 
 # --- the header ----------------------------------------------------------------------------------
 
 
 def _fields(path):
-    """The header's fields, and how many bytes it has: it ends with the line ElementDataFile."""
+    """The fields of the header, which ends with the line ElementDataFile, and its bytes."""
     fields, length = {}, 0
     with open(path, "rb") as file:
         lines = file.read(100_000).split(b"\n")
     for line in lines:
         length += len(line) + 1
-        found = re.match("([^=:]*)[=:](.*)", line.decode("utf-8", "replace").strip())
-        if not found:
+        match = re.match("([^=:]*)[=:](.*)", line.decode("utf-8", "replace").strip())
+        if not match:
             continue
-        key, value = (part.strip() for part in found.groups())
+        key, value = (text.strip() for text in match.groups())
         if key in fields:
             raise ValueError(f"{path} has a header that says twice what its {key} is.")
         fields[key] = value
@@ -123,7 +123,7 @@ def _size(path, header):
             f"{' '.join(sizes) or 'no'} voxels."
         )
     sizes = [int(n) for n in sizes]
-    if max(sizes) > MOST_VOXELS_A_SIDE or math.prod(sizes) > MOST_VOXELS:
+    if max(sizes) > MAX_VOXELS_PER_SIDE or math.prod(sizes) > MAX_VOXELS:
         raise ValueError(
             f"{path} claims {' x '.join(map(str, sizes))} voxels: no scan is so large."
         )
@@ -144,23 +144,23 @@ def _spacing(path, header):
 
 
 def _one_of(path, header, names, default):
-    """The numbers of a field that has several names, of which a header may use one."""
-    found = [name for name in names if name in header]
-    if not found:
+    """The numbers of a field that has several names, of which a header may use only one."""
+    used = [name for name in names if name in header]
+    if not used:
         return tuple(default)
-    if len(found) > 1:
-        raise ValueError(f"{path} must have one of {', '.join(names)}, found {len(found)}.")
-    values = itk.numbers(header[found[0]])
+    if len(used) > 1:
+        raise ValueError(f"{path} must have one of {', '.join(names)}, found {len(used)}.")
+    values = itk.numbers(header[used[0]])
     if len(values) != len(default):
         raise ValueError(
-            f"{path} must have {len(default)} finite numbers as its {found[0]}, found "
-            f"{header[found[0]]}."
+            f"{path} must have {len(default)} finite numbers as its {used[0]}, found "
+            f"{header[used[0]]}."
         )
     return values
 
 
 def _flag(path, header, key, default="False"):
-    """SimpleITK looks at the first letter alone, and takes Yes for no."""
+    """A truth value. SimpleITK looks only at the first letter, and reads Yes as False."""
     value = header.get(key, default)
     if value.lower() not in ("true", "t", "1", "false", "f", "0"):
         raise ValueError(f"{path} must have True or False as its {key}, found {value}.")
@@ -168,24 +168,24 @@ def _flag(path, header, key, default="False"):
 
 
 def _dtype(path, header):
-    """The type of a voxel, with its order of bytes."""
-    if (name := header.get("ElementType", "none")) not in TYPES:
+    """The type of a voxel, with its byte order."""
+    if (name := header.get("ElementType", "none")) not in VOXEL_TYPES:
         raise ValueError(f"{path} must have an ElementType of MetaImage's, found {name}.")
     keys = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
     orders = {_flag(path, header, key) for key in keys if key in header}
     if len(orders) > 1:
         raise ValueError(f"{path} has two orders of bytes in its header, where one is wanted.")
-    return np.dtype((">" if True in orders else "<") + TYPES[name])
+    return np.dtype((">" if True in orders else "<") + VOXEL_TYPES[name])
 
 
 def _check_meaning(path, header):
-    """ValueError for numbers that are not HU as they stand."""
+    """Raise ValueError for stored numbers that are not HU."""
     if (count := header.get("ElementNumberOfChannels", "1")) != "1":
         raise ValueError(f"{path} must have one number per voxel, found {count}.")
     modality = header.get("Modality", "MET_MOD_CT")
     if modality not in ("MET_MOD_CT", "MET_MOD_OTHER", "MET_MOD_UNKNOWN"):
         raise ValueError(f"{path} must be CT, found the modality {modality}.")
-    # SimpleITK reads past them.
+    # SimpleITK ignores these fields.
     for key, neutral in (
         ("ElementToIntensityFunctionSlope", 1),
         ("ElementToIntensityFunctionOffset", 0),
@@ -198,7 +198,7 @@ def _check_meaning(path, header):
 
 
 def _voxels(path, header, length):
-    """The file with the voxels, and the byte at which they begin. -1: they are its last ones."""
+    """The file with the voxels, and the byte at which they begin; -1: they are at its end."""
     name = header["ElementDataFile"]
     start = header.get("HeaderSize", "0")
     if name in ("LOCAL", "Local", "local"):
@@ -217,22 +217,22 @@ def _voxels(path, header, length):
 
 
 def _check_length(path, header, length):
-    """ValueError for other voxels than the header promises, as far as their number tells."""
+    """Raise ValueError if the file has not as many bytes as the header needs."""
     if not _flag(path, header, "BinaryData", "True"):
         raise ValueError(f"{path} must have binary voxels, found them written as text.")
     file, start = _voxels(path, header, length)
-    found = file.stat().st_size - max(start, 0)
+    available = file.stat().st_size - max(start, 0)
     size = header.get("CompressedDataSize", "0")
     if not size.isdecimal():
         raise ValueError(f"{path} must have a whole CompressedDataSize, found {size}.")
     compressed = _flag(path, header, "CompressedData")
-    bytes_a_voxel = _dtype(path, header).itemsize
-    wanted = int(size) if compressed else math.prod(_size(path, header)) * bytes_a_voxel
-    if found < wanted:
+    bytes_per_voxel = _dtype(path, header).itemsize
+    wanted = int(size) if compressed else math.prod(_size(path, header)) * bytes_per_voxel
+    if available < wanted:
         raise ValueError(
-            f"{file} is truncated: {found:,} bytes found, {wanted:,} wanted by its header."
+            f"{file} is truncated: {available:,} bytes found, {wanted:,} wanted by its header."
         )
-    if found > wanted and start >= 0 and not compressed:
+    if available > wanted and start >= 0 and not compressed:
         raise ValueError(
-            f"{file} is longer than its header says: {found:,} bytes found, {wanted:,} wanted."
+            f"{file} is longer than its header says: {available:,} bytes found, {wanted:,} wanted."
         )

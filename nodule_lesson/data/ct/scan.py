@@ -1,4 +1,4 @@
-"""A scan on the disk, from whose header everything is known but its voxels."""
+"""A scan on the disk, of which the header is read at once and the voxels on demand."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,13 @@ class Scan:
     """A CT volume on the disk, of which only the header has been read: `Scan.open(path)`.
 
     path: a .mhd file, or a folder of DICOM slices. files: the header, or the DICOM files in the
-    order of their slices. size: (slices, rows, columns). spacing: millimetres from one slice, row,
-    column to the next. origin: the world's (x, y, z) of the first voxel. direction: the nine
-    direction cosines as SimpleITK gives them. slice_places: millimetres from the first slice to
-    each one, at right angles to the slices; DICOM states them rounded, so they may stray from an
-    even grid by a tenth of a millimetre. streamed: whether a region can be read alone. series: the
-    DICOM series' UID, or the name of the .mhd file, which is the UID in LUNA16. patient: the DICOM
-    patient ID, "" where nobody says.
+    order of their slices. size: (slices, rows, columns). spacing: millimetres between two slices,
+    rows, columns. origin: the world point (x, y, z) of the first voxel. direction: the nine
+    direction cosines in SimpleITK's order. slice_places: distance of each slice from the first, in
+    millimetres, perpendicular to the slices; DICOM states them rounded, so they may deviate from
+    an even grid by a tenth of a millimetre. streamed: whether a region can be read without the
+    rest. series: the UID of the DICOM series, or the name of the .mhd file, which is the UID in
+    LUNA16. patient: the DICOM patient ID, "" if unknown.
     """
 
     path: Path
@@ -39,14 +39,14 @@ class Scan:
 
     @classmethod
     def open(cls, path):
-        """Read the header and check that the rest is there.
+        """Read the header, and check that the voxels it describes are there.
 
-        Raises FileNotFoundError for a missing file, ValueError for a header or a folder that no
-        CT volume can have: a truncated or absurdly large volume, a spacing that is not a positive
-        number, axes that are not at right angles, another modality, numbers that are not HU; in
-        DICOM several series, a slice that cannot be read, slices that are missing, doubled,
-        uneven, turned, of another patient or beside the others (a tilted gantry), and files of
-        many frames.
+        Raises FileNotFoundError for a missing file. Raises ValueError for a volume that is
+        truncated or absurdly large, a spacing that is not a positive number, axes that are not at
+        right angles, another modality than CT, and intensities that are not HU; in DICOM also for
+        several series, files of many frames, slices that cannot be read, and slices that are
+        missing, duplicate, unevenly spaced, rotated, shifted (a tilted gantry) or of another
+        patient.
         """
         path = Path(path)
         if path.is_dir():
@@ -59,7 +59,7 @@ class Scan:
 
     @cached_property
     def _geometry(self):
-        """An image of one voxel at the scan's place: SimpleITK's transforms ask for no more."""
+        """An image of one voxel with the scan's geometry: SimpleITK's transforms need no more."""
         image = sitk.Image([1, 1, 1], sitk.sitkUInt8)
         image.SetSpacing(self.spacing[::-1])
         image.SetOrigin(self.origin)
@@ -67,25 +67,25 @@ class Scan:
         return image
 
     @cached_property
-    def _strays(self):
-        """How far each slice lies from its place on the even grid, in steps of the grid."""
+    def _deviations(self):
+        """The distance of each slice from its place on the even grid, in steps of the grid."""
         return np.array(self.slice_places) / self.spacing[0] - np.arange(self.size[0])
 
     def to_index(self, world):
-        """The (slice, row, column) of the voxel that holds the point (x, y, z), in millimetres.
+        """The (slice, row, column) of the voxel that holds the point (x, y, z) in millimetres.
 
-        It may lie outside the volume: `contains` tells. The slice is the one nearest to the
-        point by its own place, not by a count of even steps.
+        It may lie outside the volume, see `contains`. The slice is the one whose own position,
+        `slice_places`, is nearest to the point.
         """
         world = _three(world, "world")
         depth, *plane = self._geometry.TransformPhysicalPointToContinuousIndex(world)[::-1]
-        depth -= np.interp(depth, np.arange(self.size[0]) + self._strays, self._strays)
+        depth -= np.interp(depth, np.arange(self.size[0]) + self._deviations, self._deviations)
         return tuple(int(np.floor(i + 0.5)) for i in (depth, *plane))
 
     def to_world(self, index):
-        """The point (x, y, z), in millimetres, of a (slice, row, column), whole or not."""
+        """The point (x, y, z) in millimetres of a (slice, row, column), also between voxels."""
         depth, *plane = _three(index, "index")
-        depth += np.interp(depth, np.arange(self.size[0]), self._strays)
+        depth += np.interp(depth, np.arange(self.size[0]), self._deviations)
         return self._geometry.TransformContinuousIndexToPhysicalPoint((*plane[::-1], depth))
 
     def contains(self, index):
@@ -95,14 +95,14 @@ class Scan:
     # --- intensities -----------------------------------------------------------------------------
 
     def region(self, first, size, *, pad=AIR):
-        """HU of a box, and where it lies inside the volume.
+        """The HU of a box, and which of its voxels lie inside the volume.
 
         first: (slice, row, column) of its first voxel, which may lie outside. size: (slices, rows,
         columns), at least 1 each. pad: HU outside the volume. Returns two arrays of the shape
-        `size`, int16 and bool; HU beyond int16 become its ends. Reads the box alone where the
-        format allows (`streamed`); DICOM reads the slices of the box, compressed volumes are read
-        whole, once. Raises ValueError for other arguments and for voxels that are no finite
-        numbers, OSError where the file cannot be read.
+        `size`, int16 and bool; HU beyond the range of int16 are clipped to it. Only the box is
+        read if the format allows it (`streamed`): of DICOM the slices of the box; a compressed
+        volume is read completely, once. Raises ValueError for other arguments and for voxels that
+        are not finite, OSError if the file cannot be read.
         """
         first, size = (_whole_three(v, n) for v, n in ((first, "first"), (size, "size")))
         if min(size) < 1:
@@ -154,11 +154,11 @@ def _to_int16(file, voxels):
 
 
 def resample(scan, spacing):
-    """The whole scan on another grid, in HU: (slices, rows, columns) int16 and the new spacing.
+    """The whole scan on another grid: HU (slices, rows, columns) int16, and the new spacing.
 
-    spacing: millimetres between (slices, rows, columns). Linear, by SimpleITK's resampler; the
-    first voxel stays where it is, and outside the volume is air. Nothing else in this package
-    resamples: a crop shows the voxels that the scanner made.
+    spacing: millimetres between (slices, rows, columns). SimpleITK interpolates linearly; the
+    first voxel stays where it is, and outside the volume there is air. Nothing else in this
+    package resamples: a crop has the voxels of the scanner.
     """
     spacing = _three(spacing, "spacing")
     if not min(spacing) > 0:
@@ -175,7 +175,7 @@ def resample(scan, spacing):
 
 
 def _last_line(error):
-    """ITK's messages begin with a file, a line and an address; the last line says what it was."""
+    """The last line of ITK's message, which names the error; a file and an address precede it."""
     return str(error).strip().splitlines()[-1].strip()
 
 

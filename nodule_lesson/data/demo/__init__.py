@@ -1,10 +1,10 @@
-"""The demo sets that ship with the package, unpacked into the user's cache when first asked for.
+"""The demo sets of the package, unpacked into the user's cache at their first use.
 
     from nodule_lesson.data.demo import open_demo
     patch_set = open_demo("luna_like")          # or "clinic_like"
 
-Crops of simulated scans (`nodule_lesson.data.phantom`), HU in steps of 16 so that both sets fit
-into 2 MB. The cache is the folder NODULE_LESSON_CACHE, else the system's usual one.
+They are crops of simulated scans (`nodule_lesson.data.phantom`), with HU in steps of 16, so that
+both sets fit into 2 MB. The cache is the folder NODULE_LESSON_CACHE, or the system's usual one.
 """
 
 import hashlib
@@ -22,31 +22,30 @@ import numpy as np
 from nodule_lesson.data.patches import PatchSet
 
 HERE = Path(__file__).parent
-LOWEST, STEP = -1024, 16  # a byte b stands for LOWEST + STEP * b HU
+LOWEST_HU, HU_STEP = -1024, 16  # a byte b stands for LOWEST_HU + HU_STEP * b HU
 
 
 def open_demo(domain="luna_like"):
     """The demo set of a domain, "luna_like" or "clinic_like", as an opened PatchSet.
 
-    Unpacked beside its place and renamed, so that a reader sees all of it or nothing; verified
-    each time, and unpacked anew if damaged. Raises ValueError for an unknown domain or a package
-    whose demo file is damaged, OSError where the cache cannot be written.
+    It is verified at each call, and unpacked again if it is damaged. Raises ValueError for an
+    unknown domain or a damaged demo file in the package, OSError if the cache cannot be written.
     """
     manifest = json.loads((HERE / "demo.json").read_text(encoding="utf-8"))
     if domain not in manifest:
         raise ValueError(f"domain must be one of {', '.join(manifest)}, found {domain!r}.")
-    wanted = manifest[domain]["sha256"]
-    place = cache_folder() / f"demo-{domain}-{wanted[:12]}"
-    for _ in range(5):  # another process may unpack, or clear away, at the same time
+    checksum = manifest[domain]["sha256"]
+    folder = cache_folder() / f"demo-{domain}-{checksum[:12]}"
+    for _ in range(5):  # another process may unpack or remove it at the same time
         try:
-            return PatchSet.open(place)
+            return PatchSet.open(folder)
         except (ValueError, OSError):
-            _unpack(domain, wanted, place)
-    return PatchSet.open(place)
+            _unpack(domain, checksum, folder)
+    return PatchSet.open(folder)
 
 
 def cache_folder():
-    """NODULE_LESSON_CACHE, else nodule_lesson in the system's cache folder."""
+    """NODULE_LESSON_CACHE, or nodule_lesson in the system's cache folder."""
     if chosen := os.environ.get("NODULE_LESSON_CACHE"):
         return Path(chosen)
     if sys.platform == "win32" and (chosen := os.environ.get("LOCALAPPDATA")):
@@ -54,45 +53,52 @@ def cache_folder():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nodule_lesson"
 
 
-def _unpack(domain, wanted, place):
-    """Write the set beside `place`, move what is there away, and rename."""
+def _unpack(domain, checksum, folder):
+    """Unpack the set into a temporary folder and rename that to `folder`, replacing a damaged one.
+
+    So another process sees the complete set or nothing.
+    """
     packed = (HERE / f"{domain}.xz").read_bytes()
-    if hashlib.sha256(packed).hexdigest() != wanted:
+    if hashlib.sha256(packed).hexdigest() != checksum:
         raise ValueError(f"The demo file {domain}.xz is damaged: install the package again.")
     with np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False) as data:
         arrays = {name: data[name] for name in data.files}
     origin = json.loads(str(arrays.pop("origin")))
-    images = (LOWEST + STEP * arrays.pop("codes").astype(np.int16)).astype(np.int16)
+    images = (LOWEST_HU + HU_STEP * arrays.pop("codes").astype(np.int16)).astype(np.int16)
     masks, readers = arrays.pop("masks"), arrays.pop("readers")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".demo-", dir=place.parent))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".demo-", dir=folder.parent))
     try:
         PatchSet.write(scratch / "new", images, masks, arrays, readers=readers, **origin)
         try:
-            PatchSet.open(place)  # another process was quicker
+            PatchSet.open(folder)  # another process was faster
         except (ValueError, OSError):
             try:
-                os.rename(place, scratch / "damaged")
+                os.rename(folder, scratch / "damaged")
             except FileNotFoundError:
                 pass
             try:
-                os.rename(scratch / "new", place)
+                os.rename(scratch / "new", folder)
             except OSError:
-                if not place.exists():
+                if not folder.exists():
                     raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def pack_demo(domain, patch_set):
-    """Write a PatchSet of int16 HU into the package as the demo of `domain`; returns its bytes."""
-    levels = np.clip(np.asarray(patch_set.images, dtype=np.int32), LOWEST, LOWEST + 255 * STEP)
+    """Write a PatchSet of int16 HU into the package as the demo of `domain`.
+
+    Returns the size of its file in bytes.
+    """
+    highest_hu = LOWEST_HU + 255 * HU_STEP
+    hu = np.clip(np.asarray(patch_set.images, dtype=np.int32), LOWEST_HU, highest_hu)
     origin = {name: patch_set.info[name] for name in ("source", "licence", "citation")}
-    origin["parameters"] = {**patch_set.info["parameters"], "hu_step": STEP}
+    origin["parameters"] = {**patch_set.info["parameters"], "hu_step": HU_STEP}
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        codes=((levels - LOWEST + STEP // 2) // STEP).clip(0, 255).astype(np.uint8),
+        codes=((hu - LOWEST_HU + HU_STEP // 2) // HU_STEP).clip(0, 255).astype(np.uint8),
         masks=np.asarray(patch_set.masks),
         readers=np.asarray(patch_set.readers),
         origin=json.dumps(origin),

@@ -1,4 +1,4 @@
-"""Where the crops of one scan lie, and what is in them."""
+"""The crops of one scan: their places and their contents."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ import numpy as np
 from nodule_lesson.data import contours
 from nodule_lesson.data.patches import COLUMNS
 
-MARGIN = 4  # voxels between a nodule and the edge of its crop, at least
-STEP = 8  # voxels, by which a crop is moved aside
+MIN_MARGIN = 4  # voxels between a nodule and the edge of its crop
+SHIFT_STEP = 8  # voxels by which a crop is shifted
 
 
 @dataclass(frozen=True)
 class Nodule:
     """One nodule as its readers outlined it.
 
-    name: its id within the scan. type: one of the five, or "". diameter: mm, or nan. first: the
-    (slice, row, column) of the first voxel of `bits`, (slices, rows, columns) uint8 with bit r set
-    where reader r outlined it; the box holds every outlined voxel. Its slices are those in which
-    somebody drew the nodule: all of them have it, though an outline may hold no voxel.
+    name: its id within the scan. type: one of the five, or "". diameter: mm, or nan. bits: uint8
+    (slices, rows, columns), bit r set where reader r outlined it; the box contains all outlined
+    voxels. first: the (slice, row, column) of the first voxel of `bits`. In each slice of the box
+    a reader drew the nodule, though an outline may contain no voxel.
     """
 
     name: str
@@ -34,23 +34,23 @@ class Nodule:
 
     @property
     def readers(self):
-        """How many readers outlined it."""
+        """The number of readers who outlined it."""
         return int(np.bitwise_or.reduce(self.bits, axis=None)).bit_count()
 
 
 def crops(scan, nodules, obstacles=(), *, size=128):
-    """The crops of one scan, and the nodules without one.
+    """The crops of one scan, and the nodules that get none.
 
-    scan: a `ct.Scan`. nodules: each `Nodule` of it. obstacles: nodules that must be in no crop.
-    size: voxels a side. Returns (images, masks, readers, slices), stacks and columns as
-    `PatchSet.write` takes them, or None where there is no crop, and a list of (nodule's name,
-    reason). Large nodules choose their place first.
+    scan: a `ct.Scan`. nodules: each `Nodule` of it. obstacles: nodules that no crop may contain.
+    size: voxels per side. Returns (images, masks, readers, slices), the arguments of
+    `PatchSet.write`, or None if there is no crop, and a list of (nodule's name, reason). Crops are
+    placed in order of the nodules' size, the largest first.
     """
     boxes, unused, columns = [], [], {name: [] for name in COLUMNS}
     images, masks, readers = [], [], []
-    for nodule in sorted(nodules, key=lambda one: -np.count_nonzero(one.bits)):
-        others = [one for one in (*nodules, *obstacles) if one is not nodule]
-        box = _place(scan, nodule, others, boxes, size)
+    for nodule in sorted(nodules, key=lambda nodule: -np.count_nonzero(nodule.bits)):
+        others = [other for other in (*nodules, *obstacles) if other is not nodule]
+        box = _crop_box(scan, nodule, others, boxes, size)
         if isinstance(box, str):
             unused.append((nodule.name, box))
             continue
@@ -85,30 +85,30 @@ def crops(scan, nodules, obstacles=(), *, size=128):
     return (*stacks, columns), unused
 
 
-def _place(scan, nodule, others, boxes, size):
+def _crop_box(scan, nodule, others, boxes, size):
     """The box (first, last) of a nodule's crop, or the reason why there is none."""
     extent = nodule.bits.shape
-    if max(extent[1:]) > size - 2 * MARGIN:
+    if max(extent[1:]) > size - 2 * MIN_MARGIN:
         return f"{max(extent[1:])} voxels wide, too large for a crop of {size}"
     if not all(
         0 <= a and b <= n for a, b, n in zip(nodule.first, nodule.last, scan.size, strict=True)
     ):
         return "its outline leaves the volume"
     middle = [(a + b) // 2 - size // 2 for a, b in zip(nodule.first, nodule.last, strict=True)]
-    shifts = range(-(size // 2), size // 2 + 1, STEP)
+    shifts = range(-(size // 2), size // 2 + 1, SHIFT_STEP)
     for down, right in sorted(
         ((a, b) for a in shifts for b in shifts), key=lambda s: s[0] ** 2 + s[1] ** 2
     ):
         row, column = middle[1] + down, middle[2] + right
         inside = (
-            row + MARGIN <= nodule.first[1]
-            and nodule.last[1] <= row + size - MARGIN
-            and column + MARGIN <= nodule.first[2]
-            and nodule.last[2] <= column + size - MARGIN
+            row + MIN_MARGIN <= nodule.first[1]
+            and nodule.last[1] <= row + size - MIN_MARGIN
+            and column + MIN_MARGIN <= nodule.first[2]
+            and nodule.last[2] <= column + size - MIN_MARGIN
         )
         if not inside:
             continue
-        taken = [(one.first, one.last) for one in others] + boxes
+        taken = [(other.first, other.last) for other in others] + boxes
         corner, end = (row, column), (row + size, column + size)
         low, high = _depth(scan, nodule, corner, end, taken)
         if low is not None:
@@ -117,7 +117,10 @@ def _place(scan, nodule, others, boxes, size):
 
 
 def _depth(scan, nodule, corner, end, taken):
-    """First slice and one past the last: the nodule's own, and as many empty ones around."""
+    """The first slice of a crop and one past its last: (None, None) if another nodule is there.
+
+    The crop has the nodule's own slices, and as many empty ones around as there is room for.
+    """
     blocked = {
         k
         for first, last in taken
@@ -135,7 +138,7 @@ def _depth(scan, nodule, corner, end, taken):
         below = high < scan.size[0] and high not in blocked
         if not (above or below):
             break
-        # Turn by turn, so that the nodule stays in the middle where the scan allows.
+        # Alternate, so that the nodule stays in the middle if the scan allows it.
         if above and (not below or nodule.first[0] - low <= high - nodule.last[0]):
             low -= 1
         else:

@@ -1,4 +1,4 @@
-"""Whose outlines: those of simulated readers, or those of LIDC's database."""
+"""The outlined nodules of a scan: by simulated readers, or from LIDC's database."""
 
 import csv
 import functools
@@ -14,8 +14,8 @@ from nodule_lesson.data.ct import Scan
 
 from .crops_of_scan import Nodule
 
-READERS = 3  # of LIDC's four must have outlined a nodule, as in LUNA16's list
-# The columns of nodules.csv. The place is in the world's millimetres, as in LUNA16's lists.
+MIN_READERS = 3  # of LIDC's four, who must have outlined a nodule, as in LUNA16's list
+# The columns of nodules.csv. Coordinates are world coordinates in mm, as in LUNA16's lists.
 TEXTS = ("seriesuid", "nodule", "patient", "type")
 NUMBERS = ("diameter_mm", "coordX", "coordY", "coordZ")
 
@@ -23,13 +23,13 @@ NUMBERS = ("diameter_mm", "coordX", "coordY", "coordZ")
 def listed_nodules(folder):
     """The rows of nodules.csv in a folder of simulated scans, dicts of `TEXTS` and `NUMBERS`.
 
-    Raises FileNotFoundError without one, ValueError for another table: other columns, cells that
-    no commas part, a row that is short or long or twice there, a number that is none.
+    Raises FileNotFoundError if it is missing, ValueError for other columns or separators, for rows
+    that are too short or too long, for a nodule that is listed twice, and for invalid numbers.
     """
     path = Path(folder) / "nodules.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: it lists what simulated readers outlined.")
-    with open(path, encoding="utf-8-sig", newline="") as file:  # Excel writes a mark in front
+    with open(path, encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
         table = csv.DictReader(file, strict=True)
         try:
             rows, header = list(table), table.fieldnames or []
@@ -42,7 +42,7 @@ def listed_nodules(folder):
         )
     seen = set()
     for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():  # so DictReader marks a long and a short row
+        if None in row or None in row.values():  # DictReader's mark of a long and of a short row
             raise ValueError(
                 f"{path} must have {len(header)} cells a row, not so in row {number}."
             )
@@ -64,7 +64,7 @@ def _number(text):
 
 
 def with_listed_patient(scan, folder):
-    """The scan with the patient of nodules.csv, where that names one: MetaImage has no place."""
+    """The scan with the patient from nodules.csv, if it is there; a MetaImage stores none."""
     names = {row["patient"] for row in listed_nodules(folder) if row["seriesuid"] == scan.series}
     if len(names) > 1:
         raise ValueError(
@@ -77,16 +77,16 @@ def with_listed_patient(scan, folder):
 def outlined_in_volumes(scan, folder):
     """The nodules of a simulated scan, from readers/SERIES.mhd and nodules.csv beside it.
 
-    Returns (nodules, obstacles, unused): each `Nodule` to use, those that must only not be in
-    another's crop, and pairs of (name, reason). Raises ValueError for a volume that is not on the
-    scan's grid or has values outside 0..255, and what `listed_nodules` raises.
+    Returns (nodules, obstacles, unused): the `Nodule` objects to use, those that no crop may
+    contain, and pairs of (name, reason). Raises ValueError for a volume that is not on the scan's
+    grid or has values outside 0..255, and the errors of `listed_nodules`.
     """
     rows = [row for row in listed_nodules(folder) if row["seriesuid"] == scan.series]
     volume = Scan.open(Path(folder) / "readers" / f"{scan.series}.mhd")
-    for what in ("size", "spacing", "origin", "direction"):
-        found, wanted = getattr(volume, what), getattr(scan, what)
-        if not np.allclose(found, wanted, atol=1e-3):  # a thousandth of a millimetre
-            raise ValueError(f"{volume.path} has the {what} {found}, its scan {wanted}.")
+    for name in ("size", "spacing", "origin", "direction"):
+        of_volume, of_scan = getattr(volume, name), getattr(scan, name)
+        if not np.allclose(of_volume, of_scan, atol=1e-3):  # a thousandth of a millimetre
+            raise ValueError(f"{volume.path} has the {name} {of_volume}, its scan {of_scan}.")
     bits = volume.load()
     if bits.min() < 0 or bits.max() > 255:
         raise ValueError(f"{volume.path} must lie in 0..255, found {bits.min()} to {bits.max()}.")
@@ -103,53 +103,56 @@ def outlined_in_volumes(scan, folder):
             owners.setdefault(label, []).append(row)
     nodules, obstacles = [], []
     for label in range(1, labels.max() + 1):
-        places = [np.flatnonzero((labels == label).any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
-        box = tuple(slice(place[0], place[-1] + 1) for place in places)
+        ranges = [np.flatnonzero((labels == label).any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
+        box = tuple(slice(indices[0], indices[-1] + 1) for indices in ranges)
         rows = owners.get(label, [])
-        found = Nodule(
+        nodule = Nodule(
             name=rows[0]["nodule"] if rows else "",
             type=rows[0]["type"] if rows else "",
             diameter=rows[0]["diameter_mm"] if rows else float("nan"),
-            first=tuple(int(place[0]) for place in places),
+            first=tuple(int(indices[0]) for indices in ranges),
             bits=np.where(labels[box] == label, bits[box], 0).astype(np.uint8),
         )
         if len(rows) == 1:
-            nodules.append(found)
+            nodules.append(nodule)
             continue
-        obstacles.append(found)
+        obstacles.append(nodule)
         unused += [(row["nodule"], "its outline touches another nodule's") for row in rows]
         if not rows:
-            unused.append(("", f"the list has no nodule where readers outlined {found.first}"))
+            unused.append(("", f"the list has no nodule where readers outlined {nodule.first}"))
     return nodules, obstacles, unused
 
 
 def _nearest_label(labels, index, spacing, diameter):
-    """The label nearest to a voxel, at most a diameter away; None where there is none."""
+    """The label nearest to a voxel, at most a diameter away; None if there is none."""
     reach = [int(np.ceil(diameter / mm)) for mm in spacing]
     low = [max(0, i - r) for i, r in zip(index, reach, strict=True)]
     box = tuple(slice(a, max(0, i + r + 1)) for a, i, r in zip(low, index, reach, strict=True))
-    there = np.argwhere(labels[box])
-    if not len(there):
+    labelled = np.argwhere(labels[box])
+    if not len(labelled):
         return None
-    away = (there + low - np.array(index)) * spacing
-    k, i, j = there[(away**2).sum(1).argmin()]
+    offsets_mm = (labelled + low - np.array(index)) * spacing
+    k, i, j = labelled[(offsets_mm**2).sum(1).argmin()]
     return int(labels[box][k, i, j])
 
 
 def _lidc(database):
+    """The database, opened once per thread and per state of its file.
+
+    SQLite refuses a connection that another thread has opened, and a worker of Dask may have many
+    threads. Such a worker may also run while the file is replaced.
+    """
     time = Path(database).stat().st_mtime_ns if database else None
     return _lidc_of_thread(database, time, threading.get_ident())
 
 
-# A worker of Dask may have many threads, and SQLite refuses a connection that another one opened;
-# and it may live for longer than what a file holds.
 @functools.cache
 def _lidc_of_thread(database, time, thread):
     return contours.open_lidc(database)
 
 
 def with_patient(scan, database=None):
-    """The scan with LIDC's name for its patient.
+    """The scan with LIDC's patient ID.
 
     LUNA16's headers have none, and one of its patients has two scans.
     """
@@ -157,12 +160,13 @@ def with_patient(scan, database=None):
 
 
 def outlined_in_lidc(scan, database=None):
-    """The nodules of a scan of LIDC-IDRI, as `outlined_in_volumes` gives them.
+    """The nodules of a scan of LIDC-IDRI, as `outlined_in_volumes` returns them.
 
-    database: see `contours.open_lidc`. Used are nodules with at least `READERS` outlines, all of
-    them where something bright is (`contours.misplaced`); the others are obstacles. Bit r is the
-    nodule's reader r: LIDC does not say who is who from nodule to nodule. The diameter is that of
-    a disc as large as the largest slice of the consensus.
+    database: see `contours.open_lidc`. A nodule is used if at least `MIN_READERS` readers outlined
+    it and all of them surround something bright (`contours.misplaced`); other nodules are
+    obstacles. Bit r is the r-th reader of this nodule: LIDC does not identify the readers from
+    nodule to nodule. The diameter is that of a disc with the area of the consensus in its largest
+    slice.
     """
     lidc = _lidc(database)
     row = lidc.scan(scan.series)
@@ -173,17 +177,17 @@ def outlined_in_lidc(scan, database=None):
         name = str(number)
         drawn = {slice_of[contour.z] for annotation in group for contour in annotation.contours}
         voxels = [_voxels(slice_of, annotation) for annotation in group]
-        voxels = [found for found in voxels if len(found)]
+        voxels = [by_reader for by_reader in voxels if len(by_reader)]
         if not voxels:
             unused.append((name, "no pixel is inside its outlines"))
             continue
         everywhere = np.concatenate(voxels)
-        # An outline may be a single pixel, with nothing inside: its slice counts all the same.
+        # An outline may be a single pixel with nothing inside; its slice counts nevertheless.
         first = np.array([min(drawn), *everywhere.min(0)[1:]])
         last = np.array([max(drawn), *everywhere.max(0)[1:]]) + 1
         bits = np.zeros(last - first, np.uint8)
-        for reader, found in enumerate(voxels[:8]):
-            bits[tuple((found - first).T)] |= 1 << reader
+        for reader, by_reader in enumerate(voxels[:8]):
+            bits[tuple((by_reader - first).T)] |= 1 << reader
         agreed = contours.consensus(bits, min(len(voxels), 8)).sum((1, 2)).max()
         area = agreed * scan.spacing[1] * scan.spacing[2]
         skipped = sorted({*range(min(drawn), max(drawn))} - drawn)
@@ -194,7 +198,7 @@ def outlined_in_lidc(scan, database=None):
             first=tuple(map(int, first)),
             bits=bits,
         )
-        if len(voxels) < READERS:
+        if len(voxels) < MIN_READERS:
             obstacles.append(nodule)
         elif not (scan.contains(first) and scan.contains(last - 1)):
             obstacles.append(nodule)
@@ -213,11 +217,11 @@ def outlined_in_lidc(scan, database=None):
 
 def _voxels(slice_of, annotation):
     """The voxels that one reader outlined: (n, 3) of (slice, row, column)."""
-    found = [np.empty((0, 3), np.int64)]
+    voxels = [np.empty((0, 3), np.int64)]
     for z in {contour.z for contour in annotation.contours}:
         points = np.concatenate([c.points for c in annotation.contours if c.z == z])
         column, row = points.min(0)
         shape = (points.max(0) - points.min(0) + 1)[::-1]
         inside = np.argwhere(annotation.mask(z, tuple(shape), (column, row)))
-        found.append(np.column_stack([np.full(len(inside), slice_of[z]), inside + (row, column)]))
-    return np.concatenate(found)
+        voxels.append(np.column_stack([np.full(len(inside), slice_of[z]), inside + (row, column)]))
+    return np.concatenate(voxels)

@@ -1,4 +1,4 @@
-"""Many scans: processes here or on a cluster, parts that stay, and the set that they make."""
+"""Extract many scans: distribute them over processes, keep finished parts, join them to a set."""
 
 import hashlib
 import json
@@ -30,8 +30,8 @@ from .outlines import (
     with_patient,
 )
 
-# Folders of volumes that are no scans: simulated readers, and the lungs that LUNA16 comes with.
-MASKS = ("readers", "seg-lungs-LUNA16")
+# Folders whose volumes are not scans: simulated readers' outlines, and LUNA16's masks of lungs.
+MASK_FOLDERS = ("readers", "seg-lungs-LUNA16")
 
 _ORIGIN = {
     "readers": {
@@ -50,24 +50,24 @@ _ORIGIN = {
 
 
 def find_scans(folder):
-    """The scans in a folder: .mhd files as LUNA16 has them, and folders of DICOM slices (.dcm).
+    """The scans in a folder: .mhd files as in LUNA16, and folders of DICOM slices (.dcm).
 
-    Raises FileNotFoundError where there is no folder, ValueError where no scan is in it.
+    Raises FileNotFoundError if there is no folder, ValueError if it contains no scan.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder.")
-    found = set()
+    scans = set()
     for path in folder.rglob("*"):
-        inside = path.relative_to(folder).parts
-        # A name with a dot in front is of a run that was killed, or of macOS.
-        if any(name in MASKS or name[0] == "." for name in inside):
+        names = path.relative_to(folder).parts
+        # A killed run and macOS leave files whose names begin with a dot.
+        if any(name in MASK_FOLDERS or name[0] == "." for name in names):
             continue
         if path.suffix.lower() in (".mhd", ".dcm"):
-            found.add(path if path.suffix.lower() == ".mhd" else path.parent)
-    if not found:
+            scans.add(path if path.suffix.lower() == ".mhd" else path.parent)
+    if not scans:
         raise ValueError(f"{folder} holds no scan, neither .mhd files nor .dcm slices.")
-    return sorted(found)
+    return sorted(scans)
 
 
 def extract(
@@ -82,22 +82,23 @@ def extract(
 ):
     """Crops of all scans in `folder`, as a PatchSet in the folder `out`.
 
-    folder: scans as LUNA16 lays them out (subset*/SERIES.mhd), or DICOM (PATIENT/SERIES/*.dcm).
-    size: voxels a side. outlines: "readers" for the volumes of simulated scans, "lidc" for the
-    contours of LIDC's database; database: that file, or None for the installed one (`contours`).
-    workers: processes, None for one per core. scheduler: the address of a Dask cluster, whose
-    workers see the same disk, instead of processes here.
+    folder: scans as in LUNA16 (subset*/SERIES.mhd), or DICOM (PATIENT/SERIES/*.dcm). size: voxels
+    per side. outlines: "readers" for the volumes of simulated scans, "lidc" for the contours of
+    LIDC's database; database: that file, or None for the installed one (`contours.open_lidc`).
+    workers: processes, None for one per core. scheduler: the address of a Dask scheduler, to use
+    its workers instead; they must see the same disk.
 
-    Finished scans stay in OUT.parts, and a second call does only what is missing, failed before
-    or was made of files that have changed since. Two at the same time wait for each other. A
-    series in two places is not used: which one is right, nobody says. Returns the opened PatchSet,
-    its `info["parameters"]["not_used"]` a list of [scan, nodule, reason]. Raises ValueError where
-    no scan gives a crop, `out` was made in another way, or nodules.csv is not a table; OSError
-    where a list, the database or the cluster is missing, the disk fails or a process is killed.
+    Finished scans stay in OUT.parts: a second call processes only scans that are missing, that
+    failed, or whose files have changed. Of two calls at the same time the second waits for the
+    first. A series that is in two places is not used, since it is unknown which one is right.
+    Returns the opened PatchSet; its `info["parameters"]["not_used"]` lists [scan, nodule, reason].
+    Raises ValueError if no scan gives a crop, if `out` was made with other arguments, or if
+    nodules.csv is not a valid table; OSError if a list, the database or the cluster is missing,
+    the disk fails or a process is killed.
     """
     if outlines not in _ORIGIN:
         raise ValueError(f'outlines must be "readers" or "lidc", found {outlines!r}.')
-    # Absolute: the workers of a cluster were started in another folder.
+    # Absolute, since the workers of a cluster were started in another folder.
     folder, out = Path(folder).absolute(), Path(out).absolute()
     parts = out.with_name(out.name + ".parts")
     recipe = {"size": size, "outlines": outlines}
@@ -111,34 +112,34 @@ def extract(
         listed_nodules(folder)
     parts.mkdir(parents=True, exist_ok=True)
     with only_one(out):
-        _same_recipe(out, parts, recipe)
+        _check_recipe(out, parts, recipe)
         jobs = [(path, folder, parts, size, outlines, database) for path in scans]
-        waiting = [job for job in jobs if not _is_finished(*job[:3])]
-        if len(waiting) < len(jobs):
-            print(f"{len(jobs) - len(waiting)} of {len(jobs)} scans were finished before.")
-        extracted = unordered(
+        to_do = [job for job in jobs if not _is_finished(*job[:3])]
+        if len(to_do) < len(jobs):
+            print(f"{len(jobs) - len(to_do)} of {len(jobs)} scans were finished before.")
+        outcomes = unordered(
             partial(_apply, extract_scan),
-            waiting,
-            workers=min(workers or cores(), max(len(waiting), 1)),
-            scheduler=scheduler if waiting else None,
+            to_do,
+            workers=min(workers or cores(), max(len(to_do), 1)),
+            scheduler=scheduler if to_do else None,
             setup=_start_process,
         )
-        if waiting:
-            extracted = tqdm(extracted, total=len(waiting), unit="scan", desc="extracting")
-        failed = {job[0]: reason for job, reason in extracted if reason}
+        if to_do:
+            outcomes = tqdm(outcomes, total=len(to_do), unit="scan", desc="extracting")
+        failed = {job[0]: reason for job, reason in outcomes if reason}
         killed = [path.name for path, reason in failed.items() if reason is KILLED]
-        if killed and not scheduler:  # Dask has tried a scan several times: it is reported
+        if killed and not scheduler:  # Dask has tried each scan several times: report it
             raise ChildProcessError(
-                f"{len(killed)} of {len(waiting)} scans are missing ({killed[0]}): {KILLED}. The "
+                f"{len(killed)} of {len(to_do)} scans are missing ({killed[0]}): {KILLED}. The "
                 "others are finished, and the same call goes on from there."
             )
         return _join(out, jobs, failed, recipe)
 
 
 def extract_scan(path, folder, parts, size, outlines, database=None):
-    """One scan's part: PARTS/KEY, a PatchSet, and PARTS/KEY.json. Returns None, or a reason.
+    """Write the part of one scan: PARTS/KEY, a PatchSet, and PARTS/KEY.json, its report.
 
-    The reason says why a scan could not be used: it is for the report, and stops nothing.
+    Returns None, or the reason why the scan could not be used.
     """
     try:
         scan = Scan.open(path)
@@ -159,44 +160,44 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
         PatchSet.write(part, images, masks, slices, readers=readers, **_ORIGIN[outlines])
     report = {"scan": scan.series, "inputs": inputs, "slices": len(arrays[0]) if arrays else 0}
     report["not_used"] = [list(pair) for pair in [*unused, *crowded]]
-    # Last, so that what it stands for is whole.
+    # The report is written last: if it exists, the part is complete.
     write_whole(_report(path, folder, parts), json.dumps(report).encode())
     return None
 
 
-def _place(path, folder):
-    """Where a scan lies in the folder; "." where the folder is one."""
+def _relative(path, folder):
+    """The path of a scan relative to the folder; "." if the folder itself is the scan."""
     return Path(path).relative_to(folder).as_posix()
 
 
 def _key(path, folder):
-    """A name for a scan's part, another one for each place."""
-    place = _place(path, folder).replace("%", "%25").replace("_", "%5F")
-    return place.replace("/", "_") if place != "." else Path(path).name
+    """A file name for a scan's part, unique for its path."""
+    relative = _relative(path, folder).replace("%", "%25").replace("_", "%5F")
+    return relative.replace("/", "_") if relative != "." else Path(path).name
 
 
 def _report(path, folder, parts):
-    """The file that stands for a scan that is finished."""
+    """The path of the report of a finished scan."""
     return Path(parts) / f"{_key(path, folder)}.json"
 
 
 def _inputs(path, folder, series):
-    """A checksum of what a scan's part is made of: files by size and time, lines of a list.
+    """A checksum of a scan's inputs: its files by size and time, and its rows of nodules.csv.
 
-    By time, as `make` does: to read all voxels again would take as long as the extraction.
+    Like `make` it compares times: reading all voxels again would take as long as the extraction.
     """
     folder = Path(folder)
     files = _files(Path(path)) | _files(folder / "readers" / f"{series}.mhd")
-    stats = [(_place(file, folder), file.stat()) for file in sorted(files)]
-    found = [[place, stat.st_size, stat.st_mtime_ns] for place, stat in stats]
+    stats = [(_relative(file, folder), file.stat()) for file in sorted(files)]
+    inputs = [[file, stat.st_size, stat.st_mtime_ns] for file, stat in stats]
     table = folder / "nodules.csv"
     lines = table.read_text("utf-8-sig", "replace").splitlines() if table.is_file() else []
-    found += [line for line in lines if series in line or line == lines[0]]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    inputs += [line for line in lines if series in line or line == lines[0]]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _files(path):
-    """The files of a volume that are there: DICOM slices, or a header and what it names."""
+    """The existing files of a volume: DICOM slices, or a header and the file that it names."""
     if path.is_dir():
         return {file for file in path.iterdir() if file.is_file()}
     if not path.is_file():
@@ -207,7 +208,7 @@ def _files(path):
 
 
 def _is_finished(path, folder, parts):
-    """Whether a scan's part is there, and was made of the files that are there."""
+    """Whether a scan's part exists and was made from its present files."""
     report = _report(path, folder, parts)
     if not report.is_file():
         return False
@@ -216,24 +217,24 @@ def _is_finished(path, folder, parts):
 
 
 def unfinished(folder, out):
-    """The scans in `folder` that `extract` to `out` has still to do."""
+    """The scans in `folder` that `extract` to `out` has not finished."""
     folder, out = Path(folder).absolute(), Path(out).absolute()
     parts = out.with_name(out.name + ".parts")
     return [path for path in find_scans(folder) if not _is_finished(path, folder, parts)]
 
 
-def _same_recipe(out, parts, recipe):
-    """ValueError where `out` or its parts are something else than what this recipe makes."""
+def _check_recipe(out, parts, recipe):
+    """Raise ValueError if `out` or its parts were made with another recipe."""
     path = parts / "recipe.json"
     if not path.exists():
         write_whole(path, json.dumps(recipe).encode())
-    elif (found := json.loads(path.read_text(encoding="utf-8"))) != recipe:
-        raise ValueError(f"{parts} was made with {found}, wanted {recipe}: name another folder.")
+    elif (earlier := json.loads(path.read_text(encoding="utf-8"))) != recipe:
+        raise ValueError(f"{parts} was made with {earlier}, wanted {recipe}: name another folder.")
     if out.exists():
-        there = PatchSet.open(out, verify=False)
-        found, wanted = there.info["source"], _ORIGIN[recipe["outlines"]]["source"]
-        if found != wanted:
-            raise ValueError(f"{out} holds {found}, wanted {wanted}: name another folder.")
+        source = PatchSet.open(out, verify=False).info["source"]
+        wanted = _ORIGIN[recipe["outlines"]]["source"]
+        if source != wanted:
+            raise ValueError(f"{out} holds {source}, wanted {wanted}: name another folder.")
 
 
 def _start_process():
@@ -246,24 +247,31 @@ def _apply(function, job):
 
 
 def _join(out, jobs, failed, recipe):
-    reports, places = {}, defaultdict(list)
+    """Join the parts of all scans to the set `out`, report the scans without one; returns the set.
+
+    An existing set with the same content is kept.
+    """
+    reports, scans_of_series = {}, defaultdict(list)
     for path, folder, parts, *_ in jobs:
-        place = _place(path, folder)
+        scan = _relative(path, folder)
         if path in failed:
-            reports[place] = {"scan": place, "not_used": [["", failed[path]]], "part": None}
+            reports[scan] = {"scan": scan, "not_used": [["", failed[path]]], "part": None}
             continue
         report = json.loads(_report(path, folder, parts).read_text(encoding="utf-8"))
         part = parts / _key(path, folder) if report["slices"] else None
-        reports[place] = report | {"part": part}
-        places[report["scan"]].append(place)
-    for series, several in places.items():
-        if len(several) > 1:
-            reason = f"series {series} is in {' and '.join(several)}: keep one of them"
-            for place in several:
-                reports[place] = {"scan": place, "not_used": [["", reason]], "part": None}
-    sets = [PatchSet.open(one["part"], verify=False) for one in reports.values() if one["part"]]
-    not_used = [[one["scan"], *pair] for one in reports.values() for pair in one["not_used"]]
-    contents = json.dumps([[one.info["arrays"], one.info["slices_sha256"]] for one in sets])
+        reports[scan] = report | {"part": part}
+        scans_of_series[report["scan"]].append(scan)
+    for series, scans in scans_of_series.items():
+        if len(scans) > 1:
+            reason = f"series {series} is in {' and '.join(scans)}: keep one of them"
+            for scan in scans:
+                reports[scan] = {"scan": scan, "not_used": [["", reason]], "part": None}
+    used = [report["part"] for report in reports.values() if report["part"]]
+    sets = [PatchSet.open(part, verify=False) for part in used]
+    not_used = [
+        [report["scan"], *pair] for report in reports.values() for pair in report["not_used"]
+    ]
+    contents = json.dumps([[part.info["arrays"], part.info["slices_sha256"]] for part in sets])
     parameters = {
         **recipe,
         "scans": len(jobs),
@@ -277,20 +285,20 @@ def _join(out, jobs, failed, recipe):
     if out.exists() and PatchSet.open(out, verify=False).info["parameters"] == parameters:
         print(f"{out} is up to date: {sum(map(len, sets))} slices.")
         return PatchSet.open(out)
-    # What was there goes when the new one is whole.
+    # An earlier set is removed only when the new one is complete.
     new, old = (out.with_name(out.name + ending) for ending in (".new", ".old"))
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     PatchSet.join(new, sets, parameters=parameters, **_ORIGIN[recipe["outlines"]])
     if out.exists():
         out.rename(old)
     new.rename(out)
     shutil.rmtree(old, ignore_errors=True)
     result = PatchSet.open(out, verify=False)
-    seen = result.slices["has_nodule"]
+    has_nodule = result.slices["has_nodule"]
     nodules = len({*zip(result.slices["scan"], result.slices["nodule"], strict=True)})
     print(
-        f"{len(result)} slices of {nodules} nodules in {len(sets)} scans: {seen.sum()} with a "
-        f"nodule, {(~seen).sum()} without."
+        f"{len(result)} slices of {nodules} nodules in {len(sets)} scans: {has_nodule.sum()} with "
+        f"a nodule, {(~has_nodule).sum()} without."
     )
     return result

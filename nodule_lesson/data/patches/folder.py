@@ -1,4 +1,4 @@
-"""The folder of a PatchSet: arrays and dataset.json, written whole and read with care."""
+"""The folder of a PatchSet: write arrays and dataset.json, read and check them."""
 
 import contextlib
 import hashlib
@@ -11,18 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-CHUNK = 2**24  # bytes handled at a time, wherever a whole array passes through
-UNFINISHED = ".partial"  # how the name of a folder ends that is still being written
+CHUNK = 2**24  # bytes per piece, wherever a whole array is processed
+UNFINISHED = ".partial"  # ending of the name of a folder that is still being written
 
 # --- writing -------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def new_folder(path):
-    """A folder beside `path` to write into; it becomes `path` when the block ends well.
+    """A folder beside `path` to write into; it is renamed to `path` when the block has succeeded.
 
-    Otherwise it is removed. Killed in the middle, it stays behind under its own name, which
-    `PatchSet.open` refuses. Raises FileExistsError where `path` exists.
+    After an error it is removed. If the process is killed it stays under its own name, which
+    `PatchSet.open` refuses. Raises FileExistsError if `path` exists.
     """
     if os.path.lexists(path):
         raise FileExistsError(f"{path} exists, and a PatchSet is not written over anything.")
@@ -69,7 +69,7 @@ def durable_file(path):
 
 
 def write_array(path, dtype, shape, chunks):
-    """Write an array that comes in chunks; return what dataset.json says of it."""
+    """Write an array that comes in chunks; return its entry for dataset.json."""
     digest = hashlib.sha256()
     with durable_file(path) as file:
         header = {"descr": dtype.str, "fortran_order": False, "shape": tuple(shape)}
@@ -82,13 +82,13 @@ def write_array(path, dtype, shape, chunks):
 
 
 def write_info(folder, info):
-    """Write dataset.json: the last file of a folder, and the first that is read."""
+    """Write dataset.json, the last file of a folder to be written and the first to be read."""
     with durable_file(folder / "dataset.json") as file:
         file.write((json.dumps(info, indent=1) + "\n").encode())
 
 
 def origin(source, licence, citation, parameters):
-    """The head of dataset.json: whose data these are, and how they were made."""
+    """The head of dataset.json: the source of the data, and how they were made."""
     texts = {"source": source, "licence": licence, "citation": citation}
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():
@@ -104,11 +104,11 @@ def origin(source, licence, citation, parameters):
     return {**texts, "parameters": parameters, "made_by": made_by}
 
 
-# --- what is written -----------------------------------------------------------------------------
+# --- arrays to be written ------------------------------------------------------------------------
 
 
 def check_stacks(arrays):
-    """The arrays of a set, file -> array, after a look at their types and shapes."""
+    """Check the types and shapes of the arrays of a set, {file: array}; return them."""
     arrays = {file: np.asanyarray(array) for file, array in arrays.items()}
     for file, array in arrays.items():
         name = file.removesuffix(".npy")
@@ -125,12 +125,12 @@ def check_stacks(arrays):
 
 
 def stored_type(file, array):
-    """Images keep their integers, whatever the byte order; masks and bits become bytes."""
+    """The type in the file: images keep their integer type, masks and bits become bytes."""
     return array.dtype.newbyteorder("<") if file == "images.npy" else np.dtype(np.uint8)
 
 
 def stored_chunks(file, array):
-    """The chunks of an array; masks and bits must fit the byte that they are written as."""
+    """The chunks of an array. Raises ValueError for masks and bits that do not fit a byte."""
     highest = {"masks.npy": 1, "readers.npy": 255}.get(file)
     for chunk in chunks(array):
         if highest is not None and (chunk.min() < 0 or chunk.max() > highest):
@@ -149,7 +149,7 @@ def chunks(array):
 
 
 def check_masks(masks, has_nodule):
-    """Masks are 0 or 1, and a slice with an outline has a nodule."""
+    """Raise ValueError unless masks are 0 or 1 and each slice with an outline has a nodule."""
     start = 0
     for chunk in chunks(masks):
         if chunk.max() > 1:
@@ -166,7 +166,7 @@ def check_masks(masks, has_nodule):
 
 
 def read_info(folder):
-    """The dictionary of dataset.json, after a look at all that it must say."""
+    """The dictionary of dataset.json. Raises ValueError unless it has all required entries."""
     path = folder / "dataset.json"
     if folder.name.startswith(".") and folder.name.endswith(UNFINISHED):
         raise ValueError(f"{folder} was never finished: delete it.")
@@ -187,7 +187,7 @@ def read_info(folder):
 
 
 def _check_entries(path, arrays):
-    """What dataset.json says of the arrays: the right files, one shape, integers."""
+    """Raise ValueError unless dataset.json has the right arrays, of one shape, of integers."""
     files = sorted(arrays) if isinstance(arrays, dict) else []
     if set(files) - {"readers.npy"} != {"images.npy", "masks.npy"}:
         raise ValueError(
@@ -213,7 +213,7 @@ def _check_entries(path, arrays):
 
 
 def map_array(folder, file, entry):
-    """One array of a set, memory-mapped, after a look at its header; nothing is unpickled."""
+    """One array of a set, memory-mapped, its header checked; nothing is unpickled."""
     path = folder / file
     try:
         array = np.lib.format.open_memmap(path, mode="r")
@@ -221,10 +221,11 @@ def map_array(folder, file, entry):
         raise ValueError(f"{path} is missing, and dataset.json names it.") from None
     except (EOFError, OSError, OverflowError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole .npy file: {error}.") from None
-    found, wanted = (array.dtype.name, list(array.shape)), (entry["dtype"], entry["shape"])
-    if found != wanted:
+    dtype, shape = array.dtype.name, list(array.shape)
+    if (dtype, shape) != (entry["dtype"], entry["shape"]):
         raise ValueError(
-            f"{path} holds {found[0]} {found[1]}, and dataset.json says {wanted[0]} {wanted[1]}."
+            f"{path} holds {dtype} {shape}, and dataset.json says {entry['dtype']} "
+            f"{entry['shape']}."
         )
     if not array.flags.c_contiguous:
         raise ValueError(f"{path} must be in C order, found Fortran order.")

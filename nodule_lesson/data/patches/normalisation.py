@@ -1,4 +1,4 @@
-"""The paper's Eq. (6): intensities to [0, 1]."""
+"""The paper's Eq. (6): scale intensities to [0, 1]."""
 
 import numpy as np
 import torch
@@ -8,8 +8,8 @@ def normalise(images, low=None, high=None):
     """The paper's Eq. (6): (I - I_min) / (I_max - I_min), float32 in [0, 1].
 
     images: (..., H, W), an array or a tensor; the result is of the same kind. By default I_min
-    and I_max are those of each slice. With low and high they are these two numbers, and what
-    lies beyond them is cut to 0 and 1. Where I_max = I_min this is 0/0: the slice becomes 0.
+    and I_max are those of each slice. If low and high are given, they are used instead, and the
+    result is clipped to [0, 1]. Where I_max = I_min the equation is 0/0: the slice becomes 0.
     Raises TypeError for other types, ValueError for values that are not finite or high < low.
     """
     tensor = torch.is_tensor(images)
@@ -29,17 +29,17 @@ def normalise(images, low=None, high=None):
 
 
 def stretch(array, low=None, high=None):
-    """`normalise` on a numpy array, without a look at its values."""
-    cut = low is not None
-    if not cut:
+    """`normalise` for a numpy array, without checks of its values."""
+    clip = low is not None
+    if not clip:
         low, high = array.min((-2, -1), keepdims=True), array.max((-2, -1), keepdims=True)
-    # 16-bit integers and their differences are exact in float32; wider ones need float64.
+    # 16-bit integers and their differences are exact in float32; larger ones need float64.
     exact = np.float32 if array.dtype.kind in "iu" and array.dtype.itemsize <= 2 else np.float64
     low = np.asarray(low, exact)
     width = np.asarray(high, exact) - low
     result = array.astype(exact)
     result -= low
     result /= np.where(width > 0, width, np.inf)
-    if cut:
+    if clip:
         np.clip(result, 0, 1, out=result)
     return result.astype(np.float32, copy=False)

@@ -16,12 +16,12 @@ class PatchSet:
     """Crops with their outlines, memory-mapped: `PatchSet.open(path)` or `PatchSet.write(...)`.
 
     path: the folder. images: (N, H, W) integers. masks: (N, H, W) uint8, 0 or 1. readers:
-    (N, H, W) uint8 bits, or None. slices: a dict, column name -> array of N values, the columns
-    of `write`; an unknown text is "", an unknown number nan. info: what dataset.json says. len()
-    is N.
+    (N, H, W) uint8 bits, or None. slices: {column name: array of N values} with the columns of
+    `write`; an unknown text is "", an unknown number nan. info: the content of dataset.json.
+    len() is N.
 
-    has_nodule is True where somebody saw a nodule in the slice. Its mask may still be empty:
-    readers disagree, and it can be that half of them share no pixel.
+    has_nodule is True where a reader saw a nodule in the slice. Its mask may still be empty, since
+    readers disagree, and half of them may share no pixel.
     """
 
     def __init__(self, path, slices, info):
@@ -34,7 +34,7 @@ class PatchSet:
         shape = " x ".join(map(str, self.info["arrays"]["images.npy"]["shape"]))
         return f"<PatchSet {self.path}: {shape}, {self.info['source']}>"
 
-    # Mapped when first asked for: a thousand sets to join do not hold thousands of files open.
+    # Mapped at the first use: to join a thousand sets, not all their files need to be open.
     @functools.cached_property
     def images(self):
         return self._map("images.npy")
@@ -56,7 +56,7 @@ class PatchSet:
         return min(low for low, _ in pairs), max(high for _, high in pairs)
 
     def __getstate__(self):
-        # A worker of a DataLoader gets the path and maps the files itself: no pixel is copied.
+        # A worker of a DataLoader gets the path and maps the files itself: no pixels are copied.
         mapped = ("images", "masks", "readers")
         return {name: value for name, value in self.__dict__.items() if name not in mapped}
 
@@ -66,8 +66,8 @@ class PatchSet:
     def open(cls, path, *, verify=True):
         """The set in the folder `path`, memory-mapped.
 
-        verify=True reads everything once and compares it with the checksums; False looks only at
-        headers, shapes and columns. Raises ValueError that names what is missing or wrong.
+        verify=True reads everything once and compares it with the checksums; False checks only
+        headers, shapes and columns. Raises ValueError for missing, damaged or wrong files.
         """
         path = Path(path).absolute()
         info = folder.read_info(path)
@@ -97,10 +97,10 @@ class PatchSet:
         parameters=None,
         readers=None,
     ):
-        """Write a new set into the folder `path`, all of it or nothing, and return it opened.
+        """Write a new set into the folder `path`, completely or not at all, and return it opened.
 
         images: (N, H, W) of any integer type. masks: (N, H, W), 0 or 1. readers: (N, H, W) bits
-        in 0..255, or None. source, licence, citation: text. parameters: what made the set,
+        in 0..255, or None. source, licence, citation: text. parameters: how the set was made,
         anything that JSON can hold. slices: a dict of these columns, N values each:
 
         - "patient": text, never unknown: splits rest on it.
@@ -110,9 +110,9 @@ class PatchSet:
           None, nan and "" mean unknown: nan.
         - "has_nodule": True or False, 1 or 0; never unknown.
 
-        Further columns are kept, and hold text, numbers (in both, unknown as above), whole numbers
-        or truth values (in both, never unknown). Raises FileExistsError where `path` exists,
-        ValueError or TypeError for other input.
+        More columns are kept. They hold text or numbers, unknown as above, or whole numbers or
+        truth values, never unknown. Raises FileExistsError if `path` exists, ValueError or
+        TypeError for other input.
         """
         arrays = {"images.npy": images, "masks.npy": masks}
         if readers is not None:
@@ -128,17 +128,17 @@ class PatchSet:
 
     @classmethod
     def join(cls, path, parts, *, source, licence, citation, parameters=None):
-        """One new set from several, in their order, read and written piece by piece.
+        """Join several sets in their order into a new one, read and written piece by piece.
 
         parts: PatchSets of one size, one integer type and the same columns, all with readers or
-        none with. Otherwise as `write`.
+        all without. The other arguments are those of `write`.
         """
         parts = list(parts)
         kinds = sorted({part._kind() for part in parts})
         if len(kinds) != 1:
-            found = " and ".join(kinds[:2]) or "none"
             raise ValueError(
-                f"parts to join must agree in size, type, columns and readers, found {found}."
+                "parts to join must agree in size, type, columns and readers, found "
+                f"{' and '.join(kinds[:2]) or 'none'}."
             )
         count = sum(map(len, parts))
         streams = {
@@ -152,7 +152,7 @@ class PatchSet:
         return cls._write(path, streams, slices, origin)
 
     def _kind(self):
-        """What parts to join must have in common, in words."""
+        """The properties that parts to join must share, as text."""
         arrays = self.info["arrays"]
         height, width = arrays["images.npy"]["shape"][1:]
         columns = ", ".join(f"{name} ({kind_of(name, v)})" for name, v in self.slices.items())
@@ -179,24 +179,24 @@ class PatchSet:
             folder.write_info(partial, info)
         return cls(path, slices, info)
 
-    # --- what a training loop asks for -----------------------------------------------------------
+    # --- for a training loop ---------------------------------------------------------------------
 
     def batch(self, rows, *, normalise="slice", flip=None):
         """images (B, 1, H, W), masks (B, 1, H, W), has_nodule (B,): float32 tensors.
 
-        rows: B row numbers. normalise: "slice" applies `normalise` to each slice alone,
-        "dataset" with the lowest and the highest intensity of the whole set. flip: None, or a
-        numpy or torch generator by which each slice, and its mask with it, is turned left to
-        right and top to bottom, with probability one half each.
+        rows: B row numbers. normalise: "slice" scales each slice by its own lowest and highest
+        intensity, "dataset" by those of the whole set. flip: None, or a numpy or torch generator;
+        with it each slice and its mask are flipped left to right and top to bottom, each with
+        probability one half.
         """
         rows = _check_rows(rows, len(self))
-        # As plain arrays: a memory map gives the same, with more ado.
+        # Indexing a plain array is faster than indexing np.memmap, with the same result.
         images = stretch(self.images.view(np.ndarray)[rows], *self._limits(normalise))
         masks = self.masks.view(np.ndarray)[rows].astype(np.float32)
         if flip is not None:
-            for axis, turned in zip((-1, -2), _coins(flip, len(rows)), strict=True):
-                images[turned] = np.flip(images[turned], axis)
-                masks[turned] = np.flip(masks[turned], axis)
+            for axis, flipped in zip((-1, -2), _coin_flips(flip, len(rows)), strict=True):
+                images[flipped] = np.flip(images[flipped], axis)
+                masks[flipped] = np.flip(masks[flipped], axis)
         has_nodule = self.slices["has_nodule"][rows].astype(np.float32)
         images, masks, has_nodule = map(torch.from_numpy, (images, masks, has_nodule))
         return images[:, None], masks[:, None], has_nodule
@@ -210,9 +210,9 @@ class PatchSet:
         """A `torch.utils.data.Dataset` of (image (1, H, W), mask (1, H, W), has_nodule ()).
 
         rows: which rows, in this order; None means all. normalise: as in `batch`. flip=True
-        turns slices at random, from `seed`. In the workers of a DataLoader the flips follow from
-        `seed` and the worker's own seed, which is new in every epoch; `torch.manual_seed` or the
-        loader's `generator` make them repeat.
+        flips slices at random. In the workers of a DataLoader the flips depend on `seed` and on
+        the worker's own seed, which is new in every epoch; to repeat them, use
+        `torch.manual_seed` or the loader's `generator`.
         """
         rows = np.arange(len(self)) if rows is None else _check_rows(rows, len(self))
         return _View(self, rows, normalise, flip, seed)
@@ -220,7 +220,7 @@ class PatchSet:
 
 def _joined(file, parts):
     for part in parts:
-        yield from folder.chunks(part._map(file))  # unmapped again before the next
+        yield from folder.chunks(part._map(file))  # unmapped before the next part is mapped
 
 
 def _check_rows(rows, count):
@@ -236,8 +236,8 @@ def _check_rows(rows, count):
     return rows
 
 
-def _coins(generator, count):
-    """Two throws of `count` coins each."""
+def _coin_flips(generator, count):
+    """Random truth values, (2, count)."""
     if isinstance(generator, torch.Generator):
         return torch.rand(2, count, generator=generator).numpy() < 0.5
     return generator.random((2, count)) < 0.5
@@ -245,7 +245,7 @@ def _coins(generator, count):
 
 class _View(Dataset):
     def __init__(self, patch_set, rows, normalise, flip, seed):
-        patch_set._limits(normalise)  # found here, once: workers inherit it
+        patch_set._limits(normalise)  # computed once here, inherited by the workers
         self.patch_set, self.rows, self.normalise = patch_set, rows, normalise
         self.flip, self.seed = flip, seed
         self._worker_seed, self._generator = None, np.random.default_rng(seed)
@@ -257,15 +257,15 @@ class _View(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices):
-        """What a DataLoader calls for a whole batch: one read instead of many."""
-        generator = self._coin_thrower() if self.flip else None
+        """A DataLoader calls this for a whole batch: it needs one read instead of many."""
+        generator = self._flip_generator() if self.flip else None
         rows = self.rows[np.asarray(indices, np.intp)]
         batch = self.patch_set.batch(rows, normalise=self.normalise, flip=generator)
         return list(zip(*batch, strict=True))
 
-    def _coin_thrower(self):
-        # Every epoch starts its workers with a copy of this object. Its own generator would turn
-        # the same slices in each of them, and again in every epoch.
+    def _flip_generator(self):
+        # Each worker starts each epoch with a copy of this object. With the copied generator they
+        # would all flip the same slices, and flip them again in every epoch.
         worker = get_worker_info()
         if worker is not None and self._worker_seed != worker.seed:
             self._worker_seed = worker.seed

@@ -1,4 +1,4 @@
-"""Who is trained on and who is tested on: splits and folds by patient."""
+"""Training and test rows of a set: splits and folds by patient."""
 
 import warnings
 from numbers import Integral
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def split(patch_set, parts=(0.8, 0.2), by="patient", seed=0):
-    """The rows of a set in disjoint parts: a list of sorted row arrays, one a part.
+    """Split the rows of a set into disjoint parts: a list of sorted row arrays, one per part.
 
-    parts: the fractions of the rows wanted, which sum to 1; whole patients meet them nearly, for
-    slices with a nodule and for those without. No patient is in two parts. by="lesion" keeps
-    only the slices of one lesion together, as the paper does, and warns: its parts share
-    patients. seed: another seed, another split. Raises ValueError for fewer patients than parts.
+    parts: the wanted fractions of the rows, which sum to 1. They are met approximately, both for
+    slices with a nodule and for slices without, since no patient is in two parts. by="lesion"
+    keeps only the slices of one lesion together, as the paper does, and warns: its parts share
+    patients. seed: decides the split. Raises ValueError for fewer patients than parts.
     """
     parts = np.asarray(parts, float)
     if parts.ndim != 1 or not (parts > 0).all() or abs(parts.sum() - 1) > 1e-6:
@@ -23,8 +23,8 @@ def split(patch_set, parts=(0.8, 0.2), by="patient", seed=0):
 def folds(patch_set, count=5, by="patient", seed=0):
     """The rows of each of `count` folds for cross-validation: a list of sorted row arrays.
 
-    Test on fold k, train on the others: `np.concatenate(rows[:k] + rows[k + 1:])`. by, seed,
-    and what is raised: as in `split`.
+    Test on fold k, train on the others: `np.concatenate(rows[:k] + rows[k + 1:])`. by, seed and
+    errors are those of `split`.
     """
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 2:
         raise ValueError(f"count must be an integer of at least 2, found {count!r}.")
@@ -32,7 +32,7 @@ def folds(patch_set, count=5, by="patient", seed=0):
 
 
 def _deal(slices, parts, by, seed):
-    """Groups in random order, each to the part that it brings nearest to what is wanted."""
+    """Give each group, in random order, to the part that it brings nearest to its wanted size."""
     group_of_row = _groups(slices, by)
     groups = group_of_row.max() + 1
     if groups < len(parts):
@@ -54,7 +54,7 @@ def _deal(slices, parts, by, seed):
 
 
 def _distance(held, wanted):
-    """How far each part is from what it should hold, of each kind, as a squared fraction."""
+    """The squared relative difference between each part and its wanted size, over both kinds."""
     return (((held - wanted) / np.maximum(wanted, 1)) ** 2).sum(1)
 
 

@@ -1,4 +1,4 @@
-"""slices.csv: the table of slices, its columns and what their cells hold."""
+"""slices.csv: the table of slices, its columns and the types of their cells."""
 
 import csv
 import hashlib
@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def check_slices(slices, count):
-    """The columns as `PatchSet.slices` has them: arrays of `count` values, in their order."""
+    """Check columns of `count` values each; return them as arrays, those of COLUMNS first."""
     if not hasattr(slices, "keys"):
         raise TypeError(f"slices must be a dict of columns, found {type(slices).__name__}.")
     missing = [name for name in COLUMNS if name not in slices]
@@ -47,7 +47,7 @@ def check_slices(slices, count):
 
 
 def kind_of(name, values):
-    """What the cells of a column hold, as dataset.json records it."""
+    """The kind of a column's cells, as dataset.json records it."""
     kinds = {"b": "yes or no", "i": "integer", "u": "integer", "f": "number"}
     return COLUMNS.get(name) or kinds.get(values.dtype.kind, "text")
 
@@ -83,7 +83,7 @@ def _yes(value):
 
 
 def _text(value):
-    # A DataFrame says nan where a text is unknown.
+    # In a DataFrame an unknown text is nan.
     text = "" if value is None or value != value else str(value)
     if any(character in text for character in "\0\r\n"):
         raise ValueError(f"{text!r} is not one line")
@@ -124,7 +124,7 @@ def _cells(values):
 def read_slices(path, count, kinds, checksum=None):
     """The columns of slices.csv, which must have `count` rows.
 
-    kinds: what extra columns hold, by name. checksum: compared with the file's, where given.
+    kinds: {name: kind} of extra columns. checksum: if given, the file must have it.
     """
     try:
         data = path.read_bytes()

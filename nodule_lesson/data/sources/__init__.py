@@ -1,1 +1,1 @@
-"""Where public scans and outlines come from: LUNA16, Imaging Data Commons, Kaggle."""
+"""Public sources of scans and outlines: LUNA16, Imaging Data Commons, Kaggle."""

@@ -1,12 +1,12 @@
 """LIDC-IDRI from the Imaging Data Commons: the DICOM series of a few patients.
 
-The Commons keep each series in the public bucket idc-open-data under a UUID of its own, and S3
-lists what is under a prefix over plain HTTPS (ListObjectsV2), so that no client is needed. Which
-UUID is whose stands in a manifest: data_scripts/idc_manifest.csv, which make_idc_manifest.py made
-from the Commons' own index.
+The Commons keep each series in the public bucket idc-open-data under its own UUID. S3 lists the
+files with a prefix over plain HTTPS (ListObjectsV2), so that no client library is needed. The
+UUIDs are in a manifest, data_scripts/idc_manifest.csv, which make_idc_manifest.py made from the
+Commons' own index.
 
-Tried against a local stand-in (tests/test_download_idc.py): the Commons were out of reach when
-this was written.
+This is tested with a local server (tests/test_download_idc.py); the Commons could not be reached
+when this was written.
 """
 
 import csv
@@ -29,16 +29,15 @@ CITATION = (
     "doi:10.7937/K9/TCIA.2015.LO9QL9SX, by way of the NCI Imaging Data Commons, "
     "doi:10.1148/rg.230180"
 )
-# The first of the manifest, for those who have to choose before they have it.
-PATIENTS, BYTES = 10, 730_765_792
-WORKERS = 4  # requests at a time: polite, and enough to fill a line with files of half a megabyte
+PATIENTS, BYTES = 10, 730_765_792  # the default, the first ten of the manifest, and their size
+WORKERS = 4  # simultaneous requests: polite, and enough for files of half a megabyte
 COLUMNS = ("patient", "series", "uuid", "files", "bytes", "nodules", "licence")
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
 @dataclass(frozen=True)
 class Series:
-    """One row of the manifest: a CT series, its UUID in the bucket, and how much it is."""
+    """One row of the manifest: a CT series, its UUID in the bucket, and its size."""
 
     patient: str
     series: str
@@ -50,7 +49,7 @@ class Series:
 
 
 def read_manifest(path):
-    """The list of `Series` in a manifest, best first. ValueError for a file of another kind."""
+    """The list of `Series` in a manifest, best first. Raises ValueError for an invalid file."""
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
@@ -65,9 +64,9 @@ def read_manifest(path):
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} has a row that is not a series: {error}.") from error
     for row in rows:
-        # These three become paths and an address.
+        # These three become parts of paths and of an address.
         if not all(
-            re.fullmatch(r"\w[\w.-]*", part) for part in (row.patient, row.series, row.uuid)
+            re.fullmatch(r"\w[\w.-]*", name) for name in (row.patient, row.series, row.uuid)
         ):
             raise ValueError(f"{path} has a name that cannot be a folder: {row}.")
     return rows
@@ -76,16 +75,16 @@ def read_manifest(path):
 def choose(manifest, *, patients=None, names=()):
     """The first `patients` series of a manifest, or those of the patients named.
 
-    Raises ValueError for a patient that the manifest does not have, or more than it has.
+    Raises ValueError for a patient who is not in the manifest, or more patients than it has.
     """
     if names:
-        there = {row.patient: row for row in manifest}
-        if missing := [name for name in names if name not in there]:
+        by_patient = {row.patient: row for row in manifest}
+        if missing := [name for name in names if name not in by_patient]:
             raise ValueError(
                 f"patient {missing[0]} is not in the manifest, which has {len(manifest)} patients "
                 "of LUNA16; data_scripts/make_idc_manifest.py makes a longer one."
             )
-        return [there[name] for name in dict.fromkeys(names)]
+        return [by_patient[name] for name in dict.fromkeys(names)]
     if not 1 <= patients <= len(manifest):
         raise ValueError(f"1 to {len(manifest)} patients are in the manifest, found {patients}.")
     return manifest[:patients]
@@ -94,8 +93,8 @@ def choose(manifest, *, patients=None, names=()):
 def list_series(uuid, *, bucket=BUCKET, session=None):
     """The objects of a series: [{"key", "size", "md5" or None}], in S3's order.
 
-    md5 is the ETag where that is one (it is not for objects uploaded in parts). Raises OSError
-    where the service fails, ValueError for an answer that is not S3's.
+    md5 is the ETag, or None for objects that were uploaded in parts. Raises OSError if the service
+    fails, ValueError for a response that is not a listing of S3.
     """
     objects, token = [], None
     while True:
@@ -121,12 +120,12 @@ def list_series(uuid, *, bucket=BUCKET, session=None):
 
 
 def download(chosen, out, *, bucket=BUCKET, say=print):
-    """Fetch series to out/dicom/PATIENT/SERIES/*.dcm; the list of `Series` that failed.
+    """Fetch series to out/dicom/PATIENT/SERIES/*.dcm; returns the list of `Series` that failed.
 
-    chosen: `Series` of a manifest. A series appears in out/dicom when it is complete; until then
-    it grows in out/dicom.part, where a later call finds what is there. Before the first byte the
-    amount, the licence and the citation are said, and OSError raised where the disk is too
-    small. A series that fails does not stop the others.
+    chosen: `Series` of a manifest. say: prints the licence, the citation and the amount of data,
+    before anything is fetched. A series appears in out/dicom when it is complete; until then its
+    files are in out/dicom.part, from where a later call continues. A series that fails does not
+    stop the others. Raises OSError if the disk is too small.
     """
     out = Path(out)
     todo = [row for row in chosen if not _is_complete(_folder(out, row), row)]
@@ -169,29 +168,29 @@ def _is_complete(folder, row):
 
 
 def _arrived(out, todo):
-    """Bytes that earlier calls left."""
+    """The number of bytes that earlier calls have received."""
     folders = [_folder(out, row, root) for row in todo for root in ("dicom", "dicom.part")]
     return sum(path.stat().st_size for folder in folders for path in folder.glob("*"))
 
 
 def _download_series(row, out, bucket, pool, bar):
-    final, growing = _folder(out, row), _folder(out, row, "dicom.part")
-    if final.is_dir() and not growing.exists():  # someone took files away: complete it again
-        growing.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(final, growing)
+    final, partial = _folder(out, row), _folder(out, row, "dicom.part")
+    if final.is_dir() and not partial.exists():  # files were removed: complete it again
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(final, partial)
     objects = list_series(row.uuid, bucket=bucket)
     if len(objects) != row.files:
         raise ValueError(
             f"series {row.series} has {len(objects)} files in the bucket, {row.files} are known."
         )
 
-    def fetch_one(item):
+    def fetch_object(entry):
         try:
             fetch.download(
-                f"{bucket}/{quote(item['key'])}",
-                growing / item["key"].partition("/")[2],
-                size=item["size"],
-                md5=item["md5"],
+                f"{bucket}/{quote(entry['key'])}",
+                partial / entry["key"].partition("/")[2],
+                size=entry["size"],
+                md5=entry["md5"],
                 bar=bar,
                 session=_session_of_thread(),
             )
@@ -199,15 +198,15 @@ def _download_series(row, out, bucket, pool, bar):
             return error
         return None
 
-    errors = [error for error in pool.imap_unordered(fetch_one, objects) if error]
+    errors = [error for error in pool.imap_unordered(fetch_object, objects) if error]
     if errors:
         more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
         raise OSError(f"{errors[0]}{more}")
-    for lock in growing.glob("*.part.lock"):  # of earlier failures
+    for lock in partial.glob("*.part.lock"):  # left by earlier failures
         lock.unlink()
     final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(growing, final)
-    for folder in (growing.parent, growing.parent.parent):
+    os.replace(partial, final)
+    for folder in (partial.parent, partial.parent.parent):
         if not any(folder.iterdir()):
             folder.rmdir()
 

@@ -1,13 +1,13 @@
 """LIDC-IDRI as small pictures: the Kaggle set `zhangweiled/lidcidri`, or a folder like it.
 
-    PATIENT/nodule-k/images/slice-j.png     128 x 128, 8-bit grey, each slice stretched to 0..255
-    PATIENT/nodule-k/mask-r/slice-j.png     what reader r outlined: 0 and 255; empty if nothing
+    PATIENT/nodule-k/images/slice-j.png     128 x 128, 8-bit grey, each slice scaled to 0..255
+    PATIENT/nodule-k/mask-r/slice-j.png     outline of reader r, filled: 0 and 255; may be empty
 
-The lightest real data: no CT has to be opened. What it has lost on the way are Hounsfield units,
-pixel sizes and the numbers of the scans; their cells in slices.csv are empty.
+These are the smallest real data: no CT has to be opened. They lack Hounsfield units, pixel sizes
+and the numbers of the scans; these cells of slices.csv are empty.
 
-Converted from a folder of five patients. `download` was tried against a stand-in for kagglehub
-(tests/test_download_lidc_slices.py): Kaggle was out of reach when this was written.
+`convert` was tried with a folder of five patients, `download` with a substitute for kagglehub
+(tests/test_download_lidc_slices.py): Kaggle could not be reached when this was written.
 """
 
 import re
@@ -24,8 +24,8 @@ from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.data.sources import fetch
 
 HANDLE = "zhangweiled/lidcidri"
-FOLDER = "LIDC-IDRI-slices"  # what the Kaggle set has at its top
-# Counts as public users of the set report them; bytes by the mean of the 108 slices at hand.
+TOP_FOLDER = "LIDC-IDRI-slices"  # of the Kaggle set
+# Counts as reported by public users of the set; bytes estimated from 108 slices.
 PATIENTS, SLICES, BYTES = 875, 15_548, 150_000_000
 LICENCE = "CC BY 3.0"
 CITATION = (
@@ -36,7 +36,7 @@ TERMS = (
     "LIDC-IDRI itself is CC BY 3.0; what the page kaggle.com/datasets/zhangweiled/lidcidri adds "
     "was not seen when this was written: read it before you pass the pictures on"
 )
-MANY = 4096  # pixels along a side; a header that says more is not a crop
+MAX_SIDE = 4096  # pixels; a picture with a longer side is not a crop
 
 
 @dataclass
@@ -51,17 +51,17 @@ class Nodule:
 
     @property
     def readers(self):
-        """How many readers outlined this nodule, in one slice at least."""
+        """The number of readers who outlined this nodule in at least one slice."""
         return int(np.bitwise_or.reduce(self.bits, axis=None)).bit_count()
 
 
-# --- getting it ----------------------------------------------------------------------------------
+# --- download ------------------------------------------------------------------------------------
 
 
 def download():
-    """The Kaggle set through kagglehub, which keeps it in its own cache; returns the folder.
+    """Download the Kaggle set with kagglehub, which keeps it in its cache; returns the folder.
 
-    Raises OSError where kagglehub is missing or Kaggle fails.
+    Raises OSError if kagglehub is missing or Kaggle fails.
     """
     by_hand = f"or download {HANDLE} by hand, unpack it and give the folder with --from"
     try:
@@ -72,43 +72,44 @@ def download():
         ) from None
     try:
         return Path(kagglehub.dataset_download(HANDLE))
-    except Exception as error:  # its own classes, those of requests, tarfile, zipfile, ...
+    except Exception as error:  # of kagglehub, requests, tarfile, zipfile, ...
         raise OSError(f"Kaggle did not give {HANDLE} ({error}): try again, {by_hand}.") from error
 
 
-# --- reading it ----------------------------------------------------------------------------------
+# --- read ----------------------------------------------------------------------------------------
 
 
 def find_nodules(folder):
-    """The folders PATIENT/nodule-k in `folder`, or in LIDC-IDRI-slices in it, in their order.
+    """The folders PATIENT/nodule-k in `folder` or in its subfolder LIDC-IDRI-slices, sorted.
 
-    Raises ValueError where there are none, or some in both: patients could be there twice.
+    Raises ValueError if there are none, or some in both, since a patient could be there twice.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
-    tops = [folder, folder / FOLDER]
-    found = [[path for path in top.glob("*/nodule-*") if path.is_dir()] for top in tops]
-    if all(found):
+    own, in_top = (
+        [path for path in top.glob("*/nodule-*") if path.is_dir()]
+        for top in (folder, folder / TOP_FOLDER)
+    )
+    if own and in_top:
         raise ValueError(
-            f"{folder} holds nodules of its own ({found[0][0].relative_to(folder)}) and {FOLDER}: "
+            f"{folder} holds nodules of its own ({own[0].relative_to(folder)}) and {TOP_FOLDER}: "
             "name one of the two folders."
         )
-    found = [*found[0], *found[1]]
-    if not found:
+    if not own + in_top:
         raise ValueError(f"{folder} must hold folders PATIENT/nodule-k, found none.")
-    return sorted(found, key=lambda path: (path.parent.name, _number(path), path.name))
+    return sorted(own + in_top, key=lambda path: (path.parent.name, _number(path), path.name))
 
 
 def read_nodule(folder):
     """All slices of PATIENT/nodule-k, a `Nodule`.
 
-    Raises ValueError with the reason for a nodule that cannot be used as a whole: a picture that
-    is broken, not 8-bit grey or of another size, a mask without a picture or the other way round,
-    a number that two files have, a folder with the name of a copy.
+    Raises ValueError with the reason if the nodule cannot be used: a picture is damaged, not 8-bit
+    grey or of another size, a mask lacks its picture or a picture its mask, two files have the
+    same number, or the folder has the name of a copy.
     """
     folder = Path(folder)
-    # "LIDC-IDRI-0001 (1)" would be a patient of its own, and fall on both sides of a split.
+    # "LIDC-IDRI-0001 (1)" would count as another patient, who could be on both sides of a split.
     if not re.fullmatch(r"[\w.-]+", folder.parent.name):
         raise ValueError(
             "its patient has a name as copies have, with more than letters and digits"
@@ -144,12 +145,12 @@ def read_nodule(folder):
 
 
 def _slices(folder):
-    """{number: path} of the slices in a folder, in their order."""
+    """{number: path} of the slices in a folder, sorted."""
     return _by_number(path for path in folder.glob("slice-*.png") if _number(path) >= 0)
 
 
 def _by_number(paths):
-    """{number: path}, sorted; ValueError where slice-1 and slice-01 are two files."""
+    """{number: path}, sorted. Raises ValueError for two files as slice-1 and slice-01."""
     result = {}
     for path in sorted(paths, key=lambda path: (_number(path), path.name)):
         if (number := _number(path)) in result:
@@ -159,9 +160,9 @@ def _by_number(paths):
 
 
 def _number(path):
-    """7 of slice-7.png, nodule-7 or mask-7; -1 where there is none."""
-    found = re.fullmatch(r"[a-z]+-(\d+)", path.stem)
-    return int(found[1]) if found else -1
+    """7 for slice-7.png, nodule-7 or mask-7; -1 for a name without a number."""
+    match = re.fullmatch(r"[a-z]+-(\d+)", path.stem)
+    return int(match[1]) if match else -1
 
 
 def _short(path):
@@ -169,34 +170,33 @@ def _short(path):
 
 
 def _read(path, size=None):
-    """One 8-bit grey picture as an array; `size` is what it must have, (H, W)."""
+    """One 8-bit grey picture as an array. size: the (H, W) that it must have, or None."""
     try:
         with Image.open(path, formats=["PNG"]) as picture:
             mode, shape = picture.mode, (picture.height, picture.width)
-            if mode == "L" and max(shape) <= MANY:  # else nothing is unpacked
+            if mode == "L" and max(shape) <= MAX_SIDE:  # decompress no other picture
                 picture.load()
                 array = np.asarray(picture)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{_short(path)} is not a whole PNG ({error})") from None
     if mode != "L":
         raise ValueError(f"{_short(path)} must be 8-bit grey, mode L, found mode {mode}")
-    if max(shape) > MANY or (size is not None and shape != size):
-        wanted = f"{size[0]} x {size[1]} as its image" if size else f"at most {MANY} a side"
+    if max(shape) > MAX_SIDE or (size is not None and shape != size):
+        wanted = f"{size[0]} x {size[1]} as its image" if size else f"at most {MAX_SIDE} a side"
         raise ValueError(f"{_short(path)} must be {wanted}, found {shape[0]} x {shape[1]}")
     return array
 
 
-# --- making a PatchSet ---------------------------------------------------------------------------
+# --- convert to a PatchSet -----------------------------------------------------------------------
 
 
 def convert(folder, out):
-    """Make a PatchSet in `out` of a folder of pictures; return it, and what was skipped and why.
+    """Make a PatchSet in `out` from a folder of pictures; returns it and what was skipped.
 
-    A nodule that cannot be used is skipped whole, as is one whose crops are not of the size that
-    most have; so is a slice in which nobody outlined anything: it is in a nodule's folder, so it
-    is no example of nothing. The reasons are in the list of (nodule or slice, reason), and in
-    dataset.json.
-    Raises ValueError where nothing is left, OSError where `out` exists or the disk is too small.
+    Skipped are nodules that cannot be used, nodules whose crops do not have the most frequent
+    size, and slices without any outline: they are in the folder of a nodule, so they are no
+    examples of slices without one. The list of (nodule or slice, reason) is also in dataset.json.
+    Raises ValueError if nothing is left, OSError if `out` exists or the disk is too small.
     """
     paths = find_nodules(folder)
     nodules, skipped = [], []
@@ -209,8 +209,8 @@ def convert(folder, out):
     size = max(sizes, key=sizes.get, default=None)
     for nodule in [nodule for nodule in nodules if nodule.images.shape[1:] != size]:
         nodules.remove(nodule)
-        found, wanted = ("{} x {}".format(*shape) for shape in (nodule.images.shape[1:], size))
-        reason = f"its crops are {found}, most are {wanted}"
+        own, usual = ("{} x {}".format(*shape) for shape in (nodule.images.shape[1:], size))
+        reason = f"its crops are {own}, most are {usual}"
         skipped.append((f"{nodule.patient}/{nodule.name}", reason))
     for nodule in nodules:
         for number in nodule.slices[~nodule.bits.any((1, 2))]:
@@ -225,8 +225,8 @@ def convert(folder, out):
 
 def _outlined(nodule):
     """The nodule without the slices in which nobody outlined anything."""
-    seen = nodule.bits.any((1, 2))
-    stacks = {name: getattr(nodule, name)[seen] for name in ("images", "bits", "slices")}
+    outlined = nodule.bits.any((1, 2))
+    stacks = {name: getattr(nodule, name)[outlined] for name in ("images", "bits", "slices")}
     return replace(nodule, **stacks)
 
 
@@ -252,7 +252,7 @@ def _write(nodules, skipped, out):
             "column_mm": unknown,
             "type": unknown,
             "diameter": unknown,
-            # Where readers disagree the mask can be empty; it is no slice without a nodule.
+            # The mask may be empty where readers disagree, but the slice has a nodule.
             "has_nodule": np.ones(len(images), bool),
             "n_readers": each(lambda nodule: nodule.readers),
         },
@@ -269,7 +269,7 @@ def _write(nodules, skipped, out):
 
 
 def check_target(out, slices, side=128):
-    """OSError where `out` exists, or the disk is too small for `slices` crops."""
+    """Raise OSError if `out` exists, or if the disk is too small for `slices` crops."""
     out = Path(out).absolute()
     if out.exists() or out.is_symlink():
         raise FileExistsError(f"{out} exists, and a PatchSet is not written over anything.")

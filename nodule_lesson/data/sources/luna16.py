@@ -1,12 +1,12 @@
 """LUNA16 from Zenodo: 888 CT volumes of LIDC-IDRI in ten subsets, and their annotations.
 
 Records 3723295 (subsets 0-6 and the lists) and 4121926 (7-9), 66.3 GB of zip files, CC BY 4.0.
-The API of Zenodo gives name, length, md5 and address of each file. The md5 of the subsets are
-written here too, as two public download scripts have them: a record that says something else is
-not what this lesson was written for. (The older record 2595813 has a broken subset5.)
+The API of Zenodo gives name, length, md5 and address of each file. The md5 of the subsets are also
+written here, copied from two public download scripts: a record with other ones is not what this
+lesson was written for. (The older record 2595813 has a broken subset5.)
 
-Tried against a local stand-in (tests/test_download_luna16.py): Zenodo was out of reach when this
-was written.
+This is tested with a local server (tests/test_download_luna16.py); Zenodo could not be reached
+when this was written.
 """
 
 import json
@@ -30,7 +30,7 @@ MD5 = {
     "subset8.zip": "38260ca9a8741888997bcebedfabc3f1",
     "subset9.zip": "e55c473bbeebd712eb2224a58998be8e",
 }
-BYTES = 66_300_000_000  # of the ten zips, rounded; Zenodo's list has each
+BYTES = 66_300_000_000  # of the ten zips together, rounded
 LICENCE = "CC BY 4.0"
 CITATION = (
     "A. A. A. Setio et al., Validation, comparison, and combination of algorithms for automatic "
@@ -38,14 +38,14 @@ CITATION = (
     "Image Analysis 42 (2017), doi:10.1016/j.media.2017.06.015, with scans of LIDC-IDRI, "
     "doi:10.7937/K9/TCIA.2015.LO9QL9SX"
 )
-# A zip and what is in it, for the estimate before the start; unpacking counts exactly.
-UNPACKED = 1.9
+# Size of the unpacked files relative to the zip: an estimate, which `unpack` does not rely on.
+UNPACKED_RATIO = 1.9
 
 
 def files_of_record(record, *, zenodo=ZENODO):
     """The files of a Zenodo record: {name: {"size": bytes, "md5": ..., "url": ...}}.
 
-    Raises OSError where Zenodo fails, ValueError for an answer that is not a record.
+    Raises OSError if Zenodo fails, ValueError for a response that is not a record.
     """
     address = f"{zenodo}/api/records/{record}"
     try:
@@ -65,37 +65,37 @@ def files_of_record(record, *, zenodo=ZENODO):
 
 
 def wanted_files(subsets, *, zenodo=ZENODO):
-    """annotations.csv and the zip of each subset, as `files_of_record` has them.
+    """annotations.csv and the zip of each subset, as returned by `files_of_record`.
 
-    Raises ValueError for a subset that is not in 0..9, and where Zenodo lacks a file or gives it
-    another md5 than the one known here.
+    Raises ValueError for a subset that is not in 0..9, and if Zenodo lacks a file or its md5
+    differs from the one in `MD5`.
     """
     if unknown := sorted(set(subsets) - set(range(10))):
         raise ValueError(f"LUNA16 has the subsets 0 to 9, found {unknown[0]}.")
     names = ["annotations.csv", *(f"subset{k}.zip" for k in sorted(set(subsets)))]
-    there = {}
-    for record, of_record in RECORDS.items():
-        if record == 3723295 or set(subsets) & set(of_record):
-            there |= files_of_record(record, zenodo=zenodo)
+    files = {}
+    for record, its_subsets in RECORDS.items():
+        if record == 3723295 or set(subsets) & set(its_subsets):
+            files |= files_of_record(record, zenodo=zenodo)
     for name in names:
-        if name not in there:
+        if name not in files:
             raise ValueError(f"Zenodo's records of LUNA16 have no {name}.")
-        if there[name]["md5"] != MD5[name]:
+        if files[name]["md5"] != MD5[name]:
             raise ValueError(
-                f"{name} has the md5 {there[name]['md5']} on Zenodo, {MD5[name]} is known: the "
+                f"{name} has the md5 {files[name]['md5']} on Zenodo, {MD5[name]} is known: the "
                 "record has changed."
             )
-    return {name: there[name] for name in names}
+    return {name: files[name] for name in names}
 
 
 def download(subsets, out, *, keep_zips=False, zenodo=ZENODO, say=print):
     """Fetch and unpack LUNA16's subsets to out/subset0/SERIESUID.mhd and .raw, and so on.
 
-    subsets: numbers 0 to 9. What is complete from an earlier call is left; a cut download goes
-    on. Before the first byte, what will be fetched, its licence and the space that it takes are
-    said, and OSError raised where the disk is too small. A subset's zip is deleted once it is
-    unpacked, unless keep_zips. A file that fails does not stop the others. Returns the names of
-    files that failed.
+    subsets: numbers 0 to 9. keep_zips: otherwise a subset's zip is deleted when it is unpacked.
+    say: prints the licence, the files and the space they need before anything is fetched. Complete
+    files of an earlier call are kept, an interrupted download is resumed. A file that fails does
+    not stop the others. Returns the names of the files that failed. Raises OSError if the disk is
+    too small.
     """
     out = Path(out)
     wanted = wanted_files(subsets, zenodo=zenodo)
@@ -129,17 +129,16 @@ def _download_one(out, name, file, keep_zips):
     fetch.download(file["url"], path, size=file["size"], md5=file["md5"])
     if path.suffix != ".zip":
         return
-    made = fetch.unpack(path, _folder(out, path))
     note = {"md5": file["md5"], "files": {}}
-    for each in made:
-        note["files"][each.relative_to(out).as_posix()] = each.stat().st_size
+    for unpacked in fetch.unpack(path, _folder(out, path)):
+        note["files"][unpacked.relative_to(out).as_posix()] = unpacked.stat().st_size
     write_whole(_note_path(out, name), json.dumps(note, indent=0).encode())
     if not keep_zips:
         path.unlink()
 
 
 def _folder(out, archive):
-    """Where to unpack: the zips have their folder in them; if one has not, it gets it."""
+    """The folder to unpack into: a zip usually contains the folder of its subset; else make it."""
     names = fetch.names(archive)
     inside = all(name.startswith(f"{archive.stem}/") for name in names)
     return out if inside else out / archive.stem
@@ -150,7 +149,7 @@ def _note_path(out, name):
 
 
 def _is_complete(out, name, file):
-    """Is a file there, or a subset unpacked by the note that was written when it was?"""
+    """Whether a file exists, or all files of a subset as its note of the unpacking lists them."""
     if not name.endswith(".zip"):
         return (out / name).exists() and (out / name).stat().st_size == file["size"]
     try:
@@ -162,7 +161,7 @@ def _is_complete(out, name, file):
 
 
 def _space_needed(todo, out, keep_zips):
-    """Bytes: the zips that are there at one time, less what has arrived, and what is in them."""
+    """Bytes still needed for zips that exist at the same time, and for their contents."""
     zips = [file["size"] for file in todo.values()]
     at_once = sum(zips) if keep_zips else max(zips, default=0)
     arrived = 0
@@ -170,4 +169,4 @@ def _space_needed(todo, out, keep_zips):
         for path in (out / name, out / f"{name}.part"):
             arrived += path.stat().st_size if path.exists() else 0
     unpacked = sum(file["size"] for name, file in todo.items() if name.endswith(".zip"))
-    return max(0, at_once - arrived) + int(UNPACKED * unpacked)
+    return max(0, at_once - arrived) + int(UNPACKED_RATIO * unpacked)

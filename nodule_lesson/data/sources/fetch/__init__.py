@@ -1,12 +1,12 @@
-"""Downloads that resume and verify, and archives unpacked safely.
+"""Downloads that are resumed and verified, and archives that are unpacked safely.
 
-`download` asks for one file over HTTP(S). What has arrived stays in PATH.part when the connection
-is cut or the program is interrupted; the next call asks for the rest, and PATH appears only when
-its length and checksum are right. `unpack` writes the files of a zip or tar archive, all of them
-inside the folder it is given, each one whole or not at all.
+`download` fetches one file over HTTP(S). If the connection or the program is interrupted, the
+received bytes stay in PATH.part, and the next call requests the rest. PATH appears only when its
+length and checksum are right. `unpack` writes the files of a zip or tar archive, all of them
+inside the given folder, each of them completely or not at all.
 
-Both were tried against a local stand-in with the faults of the real world
-(tests/fault_server.py); the live services were out of reach when this was written.
+Both are tested with a local server that imitates the faults of real ones (tests/fault_server.py);
+the real services could not be reached when this was written.
 """
 
 from .archives import names, unpack

@@ -1,4 +1,4 @@
-"""Archives unpacked with a look at every name first."""
+"""Unpack archives; every name in them is checked first."""
 
 import gzip
 import lzma
@@ -28,7 +28,7 @@ _DAMAGE = (
 
 @dataclass
 class _Member:
-    """One file of an archive. crc where a zip knows it, changed (seconds) where a tar does."""
+    """One file of an archive. crc: in a zip. changed: in a tar, seconds since 1970."""
 
     name: str
     size: int
@@ -38,16 +38,16 @@ class _Member:
 
 
 def unpack(archive, folder):
-    """Unpack a zip or tar archive (.tar.gz, .bz2, .xz too) into `folder`; a list of the files.
+    """Unpack a zip or tar archive (.tar.gz, .bz2, .xz too) into `folder`; returns the files.
 
-    All names are looked at before anything is written: absolute ones, "..", drives, links,
-    devices and two of one name are refused, and so is an archive whose files are larger than
-    the free space. Each file appears whole or not at all; one that is there already (same size
-    and CRC-32 in a zip, same size and time in a tar) is left, so that a second call goes on
-    where the first was interrupted. Modes and owners are not applied, empty folders not made.
+    All names are checked before anything is written. An archive is refused if it has absolute
+    names, "..", drives, links, devices or duplicate names, or if its files need more than the free
+    space. Each file appears completely or not at all. A file that exists (same size and CRC-32 in
+    a zip, same size and time in a tar) is kept, so that a second call continues an interrupted
+    one. Modes and owners are not applied, empty folders are not created.
 
-    Raises ValueError for what is refused, damaged or not an archive, OSError where the disk
-    fails or is too small.
+    Raises ValueError for an archive that is refused, damaged or of another kind, OSError if the
+    disk fails or is too small.
     """
     archive, folder = Path(archive), Path(folder)
     with _opened(archive) as members:
@@ -117,17 +117,17 @@ def _tar_members(opened, archive):
 def _check_names(members, archive):
     seen = set()
     for member in members:
-        # As either system would read it: a backslash or a drive is a path on Windows.
+        # Check it as on both systems: a backslash separates folders on Windows alone.
         for path in (PurePosixPath(member.name), PureWindowsPath(member.name)):
             if not path.parts or path.anchor or ".." in path.parts or "\0" in member.name:
                 raise ValueError(f"{archive} would write outside its folder: {member.name!r}.")
-        # Some file systems do not tell a.raw from A.raw.
+        # Some file systems do not distinguish a.raw and A.raw.
         name = PurePosixPath(member.name).as_posix().casefold()
         if name in seen:
             raise ValueError(f"{archive} has {member.name!r} twice.")
         seen.add(name)
     for name in seen:
-        if name.endswith(".part") and name.removesuffix(".part") in seen:  # a file on its way
+        if name.endswith(".part") and name.removesuffix(".part") in seen:  # see _write
             raise ValueError(f"{archive} has {name!r} beside the file itself.")
         for parent in PurePosixPath(name).parents:
             if parent.as_posix() in seen:
@@ -150,8 +150,8 @@ def _is_there(member, folder):
 def _write(member, folder, bar):
     path = folder / member.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    growing = path.with_name(f"{path.name}.part")  # no member has that name: _check_names
-    with whole_file(path, growing) as file, member.open() as source:
+    partial = path.with_name(f"{path.name}.part")  # no member has that name: _check_names
+    with whole_file(path, partial) as file, member.open() as source:
         while block := source.read(2**20):
             file.write(block)
             bar.update(len(block))

@@ -1,4 +1,4 @@
-"""What downloading and unpacking share: free space, locks, checksums, messages."""
+"""Functions for downloading and unpacking: free space, locks, checksums, messages."""
 
 import hashlib
 import shutil
@@ -11,7 +11,10 @@ from tqdm import tqdm
 
 
 def check_space(folder, needed, what):
-    """OSError unless `needed` bytes are free where `folder` is; `what` is named in the message."""
+    """Raise OSError unless `needed` bytes are free on the disk of `folder`.
+
+    what: the subject of the message.
+    """
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
@@ -20,7 +23,7 @@ def check_space(folder, needed, what):
 
 
 def readable(count):
-    """A number of bytes for a reader, in units of 1000: 6811924508 is "6.81 GB"."""
+    """A number of bytes as text, in units of 1000: 6811924508 is "6.81 GB"."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             return f"{count / scale:.3g} {unit}"
@@ -29,9 +32,9 @@ def readable(count):
 
 @contextmanager
 def only_one(path):
-    """One process at a time works on `path`, others wait; a killed one does not hold them up.
+    """A lock for work on `path`: other processes wait, but not for one that was killed.
 
-    The lock is PATH.part.lock, which goes when the work has succeeded.
+    The lock is the file PATH.part.lock, which is removed when the work has succeeded.
     """
     lock_path = Path(path).with_name(Path(path).name + ".part.lock")
     lock = FileLock(lock_path)
@@ -42,7 +45,7 @@ def only_one(path):
         lock.acquire()
     try:
         yield
-        # After a success those who wait find the work done, whichever lock file they hold.
+        # After a success the waiting processes find the work done, so the file may be removed.
         with suppress(OSError):
             lock_path.unlink()
     finally:
@@ -50,21 +53,21 @@ def only_one(path):
 
 
 def mismatch(path, size, wanted):
-    """What is wrong with a file, the end of a sentence that begins with its name; else None.
+    """What is wrong with a file, as the end of a sentence that begins with its name, or None.
 
-    size: bytes, or None; wanted: {"md5" or "sha256": hexadecimal digest}.
+    size: bytes, or None. wanted: {"md5" or "sha256": hexadecimal digest}.
     """
-    found = path.stat().st_size
-    if size is not None and found != size:
-        return f"has {found:,} bytes, {size:,} are wanted"
+    length = path.stat().st_size
+    if size is not None and length != size:
+        return f"has {length:,} bytes, {size:,} are wanted"
     for name, value in wanted.items():
-        if (found := digest(path, name)) != value:
-            return f"has the {name} {found}, {value} is wanted"
+        if (checksum := digest(path, name)) != value:
+            return f"has the {name} {checksum}, {value} is wanted"
     return None
 
 
 def digest(path, name):
-    """The hexadecimal digest of a file, name as in hashlib."""
+    """The hexadecimal digest of a file. name: an algorithm of hashlib."""
     result = hashlib.new(name, usedforsecurity=False)
     with open(path, "rb") as file, byte_bar(f"check {path.name}", path.stat().st_size) as bar:
         while block := file.read(2**20):
@@ -74,20 +77,20 @@ def digest(path, name):
 
 
 def byte_bar(name, size):
-    """A progress bar in bytes with the time left, shown only where the wait is worth a line."""
+    """A progress bar in bytes, shown only if the work takes more than a second."""
     return tqdm(total=size, desc=name, unit="B", unit_scale=True, delay=1)
 
 
 def say(message):
-    """A line on stderr that leaves progress bars whole."""
+    """Print a line to stderr without breaking progress bars."""
     tqdm.write(message, file=sys.stderr)
 
 
 def one_line_errors(work):
-    """What a script ends with: sys.exit(one_line_errors(main)). A failure is one line.
+    """Call `work()` and print an error as one line; a script ends sys.exit(one_line_errors(main)).
 
-    work: called without arguments; returns an exit code, or None for 0. OSError and ValueError
-    give 1, an interruption 130.
+    work: returns an exit code, or None for 0. Returns 1 after OSError and ValueError, 130 after an
+    interruption.
     """
     try:
         return work() or 0

@@ -12,17 +12,20 @@ from urllib3.util import Retry
 
 from .common import byte_bar, check_space, mismatch, only_one, say
 
-CHUNK = 2**16  # bytes; the most that a cut costs
-ATTEMPTS = 7  # requests in a row that bring less than PROGRESS bytes each
-PROGRESS = 2**20
-BACKOFF = 1.0  # seconds; doubles with each failure in a row, 63 s in all
-LONGEST_WAIT = 600.0  # seconds; a server that asks for more is left alone
-TIMEOUT = (30, 60)  # seconds to connect, and without a byte
-TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # the server's passing troubles
+CHUNK = 2**16  # bytes; an interrupted connection loses at most one chunk
+MAX_FAILURES = 7  # successive requests that bring less than MIN_PROGRESS bytes each
+MIN_PROGRESS = 2**20
+BACKOFF = 1.0  # seconds; doubles with each successive failure, 63 s in all
+LONGEST_WAIT = 600.0  # seconds; if a server asks for more, give up
+TIMEOUT = (30, 60)  # seconds to connect, and between two received bytes
+TEMPORARY_ERRORS = (408, 425, 429, 500, 502, 503, 504)  # HTTP status codes
 
 
 class _TryAgain(Exception):
-    """A request failed in a way that another may not. wait: seconds that the server asks for."""
+    """A request failed, but another one may succeed.
+
+    wait: seconds that the server asks for. arrived: bytes that the request has brought.
+    """
 
     def __init__(self, message, wait=0.0, arrived=0):
         super().__init__(message)
@@ -30,43 +33,43 @@ class _TryAgain(Exception):
 
 
 def new_session():
-    """A requests.Session that says who asks. One a thread: sessions are not made for sharing."""
+    """A requests.Session with our user agent. Each thread needs its own."""
     session = requests.Session()
     session.headers["User-Agent"] = f"nodule-lesson (teaching) requests/{requests.__version__}"
-    # Bytes as they are stored: a compressed answer has another length, and cannot be resumed.
+    # A compressed response would have another length, and could not be resumed.
     session.headers["Accept-Encoding"] = "identity"
     return session
 
 
 def get(url, *, session=None):
-    """The bytes of a small document (a list of files in JSON or XML), with polite retries.
+    """The bytes of a small document (a list of files in JSON or XML), with retries.
 
-    Raises OSError where the server or the network fails, ValueError for an HTML page in its place.
+    Raises OSError if the server or the network fails, ValueError for an HTML page instead of it.
     """
     with new_session() if session is None else nullcontext(session) as session:
-        return _patiently(lambda: _get(session, url))
+        return _with_retries(lambda: _get(session, url))
 
 
 def _get(session, url):
-    with _answer(session, url, {}) as response:
+    with _response(session, url, {}) as response:
         body = b"".join(_chunks(response))
         _refuse_page(response, body, url)
         return body
 
 
 def download(url, path, *, size=None, sha256=None, md5=None, bar=None, session=None):
-    """Fetch `url` to the file `path`, going on from PATH.part where an earlier call was cut.
+    """Fetch `url` to the file `path`; resume from PATH.part if an earlier call was interrupted.
 
-    size: bytes; sha256, md5: hexadecimal. What is given is checked, the size also against the
-    server's own before anything is fetched. A file that is there and fits is not fetched again
-    (with nothing to check it by, being there is enough); one that does not fit stays until the
-    new one is whole. bar: a tqdm in bytes to advance, by default the file has its own. session:
-    one of `new_session` to use again. Returns the path. Another process that wants the same file
-    waits until this one is done.
+    size: bytes; sha256, md5: hexadecimal. Those that are given are checked, the size also against
+    the server's before anything is fetched. An existing file that passes the checks is not fetched
+    again (without any check its existence is enough); one that does not pass stays until the new
+    one is complete. bar: a tqdm in bytes to advance; by default the file has its own. session: a
+    `new_session` to reuse. Returns the path. Another process that wants the same file waits until
+    this one is done.
 
-    Raises OSError where the server, the network or the disk fails, free space included; what has
-    arrived is kept. Raises ValueError where something else arrives than what was asked for: an
-    HTML page, another length, another checksum. Bytes with a wrong checksum are deleted.
+    Raises OSError if the server, the network or the disk fails, or the disk is too small; received
+    bytes are kept. Raises ValueError for an HTML page, another length or another checksum; bytes
+    with a wrong checksum are deleted.
     """
     path = Path(path)
     wanted = {"sha256": sha256, "md5": md5}
@@ -78,7 +81,7 @@ def download(url, path, *, size=None, sha256=None, md5=None, bar=None, session=N
         only_one(path),
         new_session() if session is None else nullcontext(session) as session,
     ):
-        if not _is_there(path, size, wanted, bar):  # another process may have brought it
+        if not _is_there(path, size, wanted, bar):  # another process may have fetched it
             with byte_bar(path.name, size) if bar is None else nullcontext(bar) as bar:
                 _fetch(_Part(path, url, size, wanted, bar), session, wanted)
     return path
@@ -94,20 +97,20 @@ def _is_there(path, size, wanted, bar):
 
 def _fetch(part, session, wanted):
     while True:
-        _patiently(lambda: part.fetch_rest(session))
+        _with_retries(lambda: part.fetch_rest(session))
         wrong = mismatch(part.path, part.size, wanted)
         if wrong is None:
             return part.finish()
         part.discard()
         if not part.pieces:
             raise ValueError(f"{part.url} {wrong}; what arrived is deleted.")
-        # Pieces of two versions may have met: once more, in one piece.
+        # Its pieces may come from two versions of the file: fetch it again in one piece.
         say(f"{part.final.name} {wrong}: starting over.")
         part.pieces = False
 
 
 class _Part:
-    """PATH.part, and beside it PATH.part.json: of which version of the file its bytes are."""
+    """PATH.part, and beside it PATH.part.json, which identifies the version of the file."""
 
     def __init__(self, path, url, size, wanted, bar):
         self.final, self.url, self.bar = path, url, bar
@@ -115,11 +118,11 @@ class _Part:
         self.note_path = path.with_name(path.name + ".part.json")
         self.wanted_size, self.has_checksum = size, bool(wanted)
         self.size = size  # the whole length in bytes, once it is known
-        self.pieces = False  # was it put together from more than one answer?
-        self.shown = 0  # bytes of it that the bar has counted
+        self.pieces = False  # whether it consists of more than one response
+        self.shown = 0  # how many of its bytes the bar has counted
 
     def fetch_rest(self, session):
-        """One request for all that is missing. _TryAgain where another one may help."""
+        """Request everything that is missing. Raises _TryAgain if another request may help."""
         note = self._note()
         have = self._usable(note)
         self._show(have, arrived=False)
@@ -129,10 +132,10 @@ class _Part:
         headers = {"Range": f"bytes={have}-"} if have else {}
         if have and note.get("validator"):
             headers["If-Range"] = note["validator"]
-        with _answer(session, self.url, headers) as response:
+        with _response(session, self.url, headers) as response:
             if response.status_code == 200:
                 have = 0  # the whole file: it has changed, or the server ignores Range
-            elif not self._goes_on(response, have, note):
+            elif not self._continues(response, have, note):
                 self.discard()
                 raise _TryAgain(f"{self.url} does not go on where it was cut: starting over")
             chunks = _chunks(response)
@@ -153,25 +156,28 @@ class _Part:
         return note if isinstance(note, dict) and note.get("url") == self.url else {}
 
     def _usable(self, note):
-        """How many bytes can be built upon: only what a validator or a checksum vouches for."""
+        """How many received bytes can be kept: all, if a validator or a checksum will verify them.
+
+        Otherwise 0.
+        """
         have = self.path.stat().st_size if self.path.exists() else 0
         self.size = self.wanted_size or note.get("size")
-        vouched = self.has_checksum or note.get("validator")
-        return have if vouched and (self.size is None or have <= self.size) else 0
+        verifiable = self.has_checksum or note.get("validator")
+        return have if verifiable and (self.size is None or have <= self.size) else 0
 
-    def _goes_on(self, response, have, note):
-        """Is this 206 (or 416) the rest of what is here?"""
+    def _continues(self, response, have, note):
+        """Whether this response (status 206 or 416) is the rest of the file."""
         first, total = _content_range(response)
         known_total = total is None or self.size in (None, total)
         known_version = note.get("validator") in (None, _validator(response))
         return response.status_code == 206 and first == have and known_total and known_version
 
     def _whole_size(self, response):
-        """The whole length in bytes, from the server or the caller, which have to agree."""
+        """The whole length in bytes, given by the server or the caller; they must agree."""
         if response.status_code == 206:
             size = _content_range(response)[1]
         elif "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-            return self.wanted_size  # it has its own end mark; a length would be void
+            return self.wanted_size  # a chunked response has an end mark instead of a length
         else:
             length = response.headers.get("Content-Length", "")
             size = int(length) if length.isdigit() else None
@@ -193,13 +199,13 @@ class _Part:
         try:
             with open(self.path, "r+b" if start else "wb") as file:
                 file.seek(start)
-                if not start:  # not earlier: the old note belongs to the old bytes
+                if not start:  # only now, since the old note belongs to the old bytes
                     note = {"url": self.url, "size": self.size, "validator": _validator(response)}
                     self.note_path.write_text(json.dumps(note), encoding="utf-8")
                     self._show(0)
                 while first:
                     file.write(first)
-                    file.flush()  # a killed program leaves all that it had got
+                    file.flush()  # so that a killed program leaves all that it has received
                     have += len(first)
                     self._show(have)
                     first = next(chunks, b"")
@@ -218,7 +224,7 @@ class _Part:
     def _show(self, have, arrived=True):
         if self.size is not None and self.bar.total is None:
             self.bar.total = self.size
-        if not arrived:  # what earlier runs brought says nothing about the speed of this one
+        if not arrived:  # bytes of earlier runs must not count for the speed of this one
             self.bar.initial += have - self.shown
         self.bar.update(have - self.shown)
         self.shown = have
@@ -235,7 +241,7 @@ class _Part:
 
 
 def _content_range(response):
-    """(first byte, whole length) of "bytes 50-99/100"; None for what is not said."""
+    """(first byte, whole length) of "bytes 50-99/100"; None for a missing number."""
     unit, _, span = response.headers.get("Content-Range", "").partition(" ")
     first, total = span.partition("-")[0], span.partition("/")[2]
     if unit != "bytes":
@@ -244,17 +250,17 @@ def _content_range(response):
 
 
 def _validator(response):
-    """What tells one version of a file from another: a strong ETag, or the date of change."""
+    """An identifier of the file's version: a strong ETag, or the date of change."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified")
 
 
-# --- one request, and many ----------------------------------------------------------------------
+# --- requests and retries -----------------------------------------------------------------------
 
 
 @contextmanager
-def _answer(session, url, headers):
-    """The server's answer, its body still to come; raises unless its status is of use."""
+def _response(session, url, headers):
+    """The response to a request, its body not yet read. Raises for the status of an error."""
     host = urlsplit(url).netloc
     try:
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
@@ -264,7 +270,7 @@ def _answer(session, url, headers):
         raise _TryAgain(f"{host} could not be reached ({type(error).__name__})") from error
     with response:
         status = f"{response.status_code} {response.reason}"
-        if response.status_code in TRY_AGAIN:
+        if response.status_code in TEMPORARY_ERRORS:
             raise _TryAgain(f"{url} answered {status}", wait=_retry_after(response))
         if response.status_code not in ((200, 206, 416) if "Range" in headers else (200,)):
             raise OSError(f"{url} answered {status}.")
@@ -281,20 +287,20 @@ def _chunks(response):
 
 
 def _retry_after(response):
-    with suppress(Exception):  # neither seconds nor a date: as if it said nothing
+    with suppress(Exception):  # neither seconds nor a date: ignore it
         return float(Retry().get_retry_after(response.raw) or 0)
     return 0.0
 
 
-def _patiently(request):
-    """request() until it succeeds, waiting longer after each failure in a row."""
+def _with_retries(request):
+    """Call request() until it succeeds, waiting longer after each successive failure."""
     failures = 0
     while True:
         try:
             return request()
         except _TryAgain as error:
-            failures = 1 if error.arrived >= PROGRESS else failures + 1
-            if failures >= ATTEMPTS:
+            failures = 1 if error.arrived >= MIN_PROGRESS else failures + 1
+            if failures >= MAX_FAILURES:
                 raise OSError(f"{error}, {failures} times in a row; try again later.") from error
             if error.wait > LONGEST_WAIT:
                 minutes = round(error.wait / 60)
@@ -305,7 +311,7 @@ def _patiently(request):
 
 
 def _refuse_page(response, first, url):
-    """ValueError for a web page (a login, an error) where data should be."""
+    """Raise ValueError for a web page (a login, an error) instead of data."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     start = first[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     is_page = kind == "text/html" or start.startswith((b"<!doctype html", b"<html"))
