@@ -1,9 +1,9 @@
 """Products with a narrow Toeplitz matrix, block by block: a Gaussian on a large image.
 
-A symmetric Toeplitz matrix T whose band reaches `radius` numbers to either side needs 2 radius + 1
-multiplications per number; a dense product needs as many as the matrix has rows. Each block of BLOCK
-numbers of the result depends on a window of BLOCK + 2 radius numbers of the field, by the same
-matrix in all blocks: the BLOCK columns in the middle of T for a field as long as a window.
+A symmetric Toeplitz matrix T with a band of `radius` numbers on either side needs 2 radius + 1
+multiplications per number; a dense product needs as many as the matrix has rows. Each block of
+BLOCK numbers of the result depends on a window of BLOCK + 2 radius numbers of the field, by the
+same matrix in all blocks: the BLOCK columns in the middle of T for a field as long as a window.
 """
 
 import torch
