@@ -21,6 +21,9 @@ FINISHED = (
     "boundary_length",
     "detection_prior",
     "learning_through_the_loop",
+    "lung_nodules_in_ct",
+    "on_real_scans",
+    "measuring_a_segmentation",
 )
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60
