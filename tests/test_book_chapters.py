@@ -1,6 +1,7 @@
 """What every chapter of the book owes its reader, and that its solutions are right."""
 
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -8,19 +9,16 @@ import jupytext
 import numpy as np
 import pytest
 import torch
-import yaml
 from live_figures import NAMES
 
 from nodule_lesson import std
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
-CONTENTS = yaml.safe_load((BOOK.parent / "_toc.yml").read_text(encoding="utf-8"))
-CHAPTERS = [
-    Path(entry["file"]).name
-    for part in CONTENTS["parts"]
-    if part.get("numbered")
-    for entry in part["chapters"]
-]
+sys.path.append(str(BOOK.parent / "tools"))
+
+import chapters  # noqa: E402
+
+CHAPTERS = chapters.names()
 
 # A line that is longer is cut at the edge of the page, and nobody scrolls to its end.
 WIDEST_CODE = 79
@@ -39,8 +37,10 @@ def cells(name, kind="code"):
 def test_a_chapter_says_what_it_gives_and_takes(name):
     source = text(name)
     assert "{admonition} What you will be able to do" in source
-    assert re.search(r"\*\*Time:\*\* \d+ minutes", source)
-    assert "**You need:**" in source
+    assert (
+        "**Time:** {{ minutes }} minutes, {{ exercise_minutes }} more for the exercises" in source
+    )
+    assert "**You need:** {{ needs }}." in source
     assert "## Exercises" in source
     assert "## Take away" in source
     assert "Predict, then reveal" in source
@@ -48,10 +48,21 @@ def test_a_chapter_says_what_it_gives_and_takes(name):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_the_opening_page_tells_the_same_minutes(name):
-    minutes = re.search(r"\*\*Time:\*\* (\d+) minutes", text(name)).group(1)
-    row = next(line for line in text("index").splitlines() if f"{{doc}}`{name}` |" in line)
-    assert row.split("|")[-2].strip() == minutes
+def test_the_head_of_a_chapter_says_what_the_tables_of_chapters_show(name):
+    head = chapters.head(name)
+    minutes = head.pop("minutes"), head.pop("exercise_minutes")
+    assert all(10 <= number <= 90 for number in minutes)
+    assert set(head) == {"question", "needs", "open_with", "show_live", "homework"}
+    assert all(isinstance(value, str) and value.strip() for value in head.values())
+    assert head["question"].endswith("?") and not head["needs"].endswith(".")
+
+
+def test_a_chapter_without_a_head_is_named(tmp_path):
+    (tmp_path / "book").mkdir()
+    for text in ("# No head\n", "---\nmyst: {}\n---\n# Another head\n"):
+        (tmp_path / "book" / "one.md").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match="^book/one.md has no `myst: substitutions:`"):
+            chapters.head("one", tmp_path)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from playwright.sync_api import Error as BrowserError
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tools"))
 
 import build_book  # noqa: E402
+import chapters as chapter_heads  # noqa: E402
 import check_site  # noqa: E402
 import made_from  # noqa: E402
 from address import repository_address  # noqa: E402
@@ -92,6 +94,31 @@ def test_chapters_are_numbered_and_launch_their_own_notebook(site):
         made = site.parent / "notebooks" / "book" / f"{page.stem}.ipynb"
         offered = site / "_sources" / "book" / f"{page.stem}.ipynb"
         assert offered.read_bytes() == made.read_bytes(), f"{page.name} offers another notebook"
+
+
+def cells_of_table(path):
+    """The rows of the first table of a page, each as the texts of its cells."""
+    page = BeautifulSoup(path.read_bytes(), "html.parser")
+    rows = page.select_one("article table").select("tbody tr")
+    # The builder has set the quotes as a printer does.
+    plain = str.maketrans("“”‘’", "\"\"''")
+    return [[cell.text.translate(plain) for cell in row.select("td")] for row in rows]
+
+
+def test_the_tables_of_chapters_say_what_the_heads_do(site):
+    heads = []
+    for number, page in enumerate(chapters(site), 1):
+        html = BeautifulSoup(page.read_bytes(), "html.parser")
+        title = html.h1.find(string=True, recursive=False)
+        heads.append({**chapter_heads.head(page.stem), "number": number, "title": title})
+        time = "Time: {minutes} minutes, {exercise_minutes} more for the exercises"
+        assert time.format(**heads[-1]) in html.select_one("article").text
+    for name, columns in (
+        ("index", ("number", "title", "question", "minutes")),
+        ("teaching", ("title", "open_with", "show_live", "homework")),
+    ):
+        rows = [[str(head[column]) for column in columns] for head in heads]
+        assert cells_of_table(site / "book" / f"{name}.html") == rows
 
 
 # --- in a browser with the network cut ----------------------------------------------------------
@@ -181,6 +208,7 @@ CELL = """\
 jupytext:
   text_representation: {{extension: .md, format_name: myst}}
 kernelspec: {{name: python3, display_name: Python 3, language: python}}
+myst: {{substitutions: {{minutes: 45}}}}
 ---
 # {name}
 
@@ -196,7 +224,8 @@ print(*(Path("..", name).read_text() for name in ({reads})))
 def tiny_book(tmp_path):
     """A book of two chapters; the cell of each shows what some files of the repository say."""
     own = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    used = ("repository", "only_build_toc_files", "exclude_patterns", "execute", "parse")
+    used = ("repository", "only_build_toc_files", "exclude_patterns", "execute", "parse",
+            "launch_buttons")  # fmt: skip
     settings = ("include_patterns", "nb_mime_priority_overrides", "nb_execution_raise_on_error")
     extensions = own["sphinx"]["extra_extensions"]
     config = {name: own[name] for name in used} | {
@@ -211,7 +240,8 @@ def tiny_book(tmp_path):
     one = '"nodule_lesson/value.py", "nodule_lesson/live/figure.js", "constraints.txt"'
     files = {
         "_config.yml": yaml.safe_dump(config),
-        "_toc.yml": "format: jb-book\nroot: book/one\nchapters: [{file: book/two}]\n",
+        "_toc.yml": "format: jb-book\nroot: book/one\nparts:\n"
+        "- {caption: All, numbered: true, chapters: [{file: book/two}]}\n",
         "pyproject.toml": "[project]\nversion = '1.2.3'\n",
         "constraints.txt": "torch==1\n",
         "nodule_lesson/value.py": "value = 'old-code'\n",
@@ -236,6 +266,7 @@ def test_pages_and_notebooks_show_no_stale_outputs_and_no_chapter_runs_for_nothi
         made = (build / "notebooks" / "book" / f"{name}.ipynb").read_text(encoding="utf-8")
         offered = build / "html" / "_sources" / "book" / f"{name}.ipynb"
         assert offered.read_text(encoding="utf-8") == made
+        assert f"/blob/main/book/{name}.ipynb" in page  # no notebook lies beside the chapter yet
         words = {"old-code", "new-code", "old-result", "new-result", "old-script"}
         assert {w for w in words if w in page} == {w for w in words if w in made}
         return {word for word in words if word in page}
@@ -293,8 +324,24 @@ def test_what_pages_and_notebooks_are_made_of_makes_them_old(tiny_book, name):
     assert not build_book.is_up_to_date(tiny_book)
 
 
-@pytest.mark.parametrize("fault", ["raise ValueError('on purpose')", "{doc}`nowhere`"])
-def test_a_failing_cell_and_a_warning_fail_the_build(tiny_book, fault):
+TABLE = """\
+:::{chapter-table}
+| Chapter | The question |
+|--|--|
+| {doc}`{{ chapter }}` | {{ question }} |
+:::
+"""
+
+
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        ("raise ValueError('on purpose')", "CellExecutionError"),
+        ("{doc}`nowhere`", "unknown document: 'nowhere'"),
+        (TABLE, "The head of book/two.md: 'question' is undefined"),
+    ],
+)
+def test_a_failing_cell_a_warning_and_an_incomplete_head_fail_the_build(tiny_book, fault, said):
     page = tiny_book / "book" / "one.md"
     text = page.read_text(encoding="utf-8")
     if fault.startswith("raise"):
@@ -310,7 +357,7 @@ def test_a_failing_cell_and_a_warning_fail_the_build(tiny_book, fault):
         text=True,
     )
     assert done.returncode != 0, done.stdout
-    assert "was not built" in done.stderr
+    assert "was not built" in done.stderr and said in done.stdout + done.stderr
     assert not (tiny_book / "_build" / "built-from.sha256").exists()
 
 

@@ -1,18 +1,24 @@
 """What this book asks of Sphinx beyond its settings in _config.yml.
 
-The public address of the pages, docstrings in plain text, a bibliography labelled as it is cited,
-and pages without the scripts of a kernel service that the book does not use.
+The public address of the pages, a table of the chapters and a list of their live figures,
+docstrings in plain text, a bibliography labelled as it is cited, and pages without the scripts of
+a kernel service that the book does not use.
 """
 
 import os
 import re
 from pathlib import Path
 
+import chapters
 from address import pages_address
+from docutils import nodes
+from docutils.statemachine import StringList
+from jinja2 import Environment, StrictUndefined, UndefinedError
 from notebook_builder import NotebookBuilder
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 from pybtex.style.labels import BaseLabelStyle
+from sphinx.util.docutils import SphinxDirective
 
 
 def setup(app):
@@ -24,8 +30,11 @@ def setup(app):
     os.environ["PYTHONSTARTUP"] = str(Path(__file__).with_name("kernel_startup.py"))
     os.environ["NODULE_LESSON_ROOT"] = str(app.srcdir)
     app.add_builder(NotebookBuilder)
+    app.add_directive("chapter-table", ChapterTable)
+    app.add_directive("live-figures", LiveFigures)
     app.connect("config-inited", set_address)
     app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("html-page-context", launch_the_notebook, priority=900)
     app.connect("html-page-context", tidy_page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -53,9 +62,61 @@ def plain_docstring(app, what, name, obj, options, lines):
     lines[:] = "\n".join(converted).split("\n")
 
 
+# --- what stands in no list: chapters and live figures ------------------------------------------
+
+
+class Generated(SphinxDirective):
+    """A directive that writes Markdown, and stands for what that means."""
+
+    def run(self):
+        parent = nodes.Element()
+        self.state.nested_parse(StringList(self.lines()), self.content_offset, parent)
+        return parent.children
+
+
+class ChapterTable(Generated):
+    """A table of all chapters: its last line is a row, filled in from the head of each of them.
+
+    `{{ number }}` and `{{ chapter }}` are the number and the name of a chapter, the rest is what
+    `chapters.head` gives.
+    """
+
+    has_content = True
+
+    def lines(self):
+        *lines, row = self.content
+        template = Environment(undefined=StrictUndefined).from_string(row)
+        for number, name in enumerate(chapters.names(self.env.srcdir), 1):
+            self.env.note_dependency(f"book/{name}.md")
+            try:
+                head = chapters.head(name, self.env.srcdir)
+                lines.append(template.render(number=number, chapter=name, **head))
+            except (ValueError, UndefinedError) as error:
+                raise self.error(f"The head of book/{name}.md: {error}") from error
+        return lines
+
+
+class LiveFigures(Generated):
+    """The documentation of all live figures of the chapters."""
+
+    def lines(self):
+        calls = chapters.live_figures(self.env.srcdir)
+        return ["```{eval-rst}", *(f".. autofunction:: {call}" for call in calls), "```"]
+
+
+# --- the pages ----------------------------------------------------------------------------------
+
 THEBE_SCRIPTS = (
     r'<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = .*?</script>'
 )
+
+
+def launch_the_notebook(app, pagename, templatename, context, doctree):
+    """The launch buttons lead to the notebook, also where `make notebooks` has yet to write it."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "colab" in button.get("url", ""):
+                button["url"] = button["url"].replace(f"{pagename}.md", f"{pagename}.ipynb")
 
 
 def tidy_page(app, pagename, templatename, context, doctree):
