@@ -148,7 +148,7 @@ def test_a_stage_crosses_its_rows_with_clinics_and_seeds(stage):
 def test_the_night_trains_for_the_papers_epochs_with_the_papers_rates():
     run = grid.runs_of_stage("1")[0]
     assert run.steps(283) == 1415 and run.profile.epochs == 50
-    assert run.profile.learning_rate == run.profile.std_learning_rate == 1e-3
+    assert run.profile.learning_rate == 1e-3
     assert len(grid.runs_of_stage("1")) == 81
     (full,) = grid.runs_of_stage("3")
     assert full.profile.width == 64 and grid.model_options(full.row, full.profile) == {}
