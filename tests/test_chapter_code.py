@@ -21,6 +21,7 @@ FINISHED = (
     "boundary_length",
     "detection_prior",
     "learning_through_the_loop",
+    "convolutions",
 )
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60
