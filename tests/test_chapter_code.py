@@ -22,6 +22,7 @@ FINISHED = (
     "detection_prior",
     "learning_through_the_loop",
     "convolutions",
+    "combination_block",
 )
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60
