@@ -23,6 +23,7 @@ FINISHED = (
     "learning_through_the_loop",
     "convolutions",
     "combination_block",
+    "multitask_model",
 )
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60
