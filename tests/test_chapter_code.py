@@ -39,12 +39,24 @@ def figures_of(name):
     }
 
 
+def has_scale(axes):
+    """Whether axes show ticks; a picture has none."""
+    return axes.axison and bool(len(axes.get_xticks()) or len(axes.get_yticks()))
+
+
+def is_labelled(axes):
+    """Whether axes, or others that share a scale with them, have a label."""
+    shared = (axes.get_shared_x_axes(), axes.get_shared_y_axes())
+    together = [each for group in shared for each in group.get_siblings(axes)]
+    return any(each.get_xlabel() or each.get_ylabel() for each in together)
+
+
 @functools.cache
 def run_without_removed_cells(name):
     """Run a chapter in a fresh namespace, without the cells that are tagged `remove-cell`.
 
     Returns the figures that the functions of `figures.py` left open: a list of the name of the
-    function, the number of figures and the axes whose frame is shown, but that no label explains.
+    function, the number of figures and the axes with a scale that no label explains.
     """
     from matplotlib import pyplot as plt
 
@@ -56,11 +68,7 @@ def run_without_removed_cells(name):
         for label in figures_of(name):
             if f"figures.{label}(" in source:
                 axes = [each for number in plt.get_fignums() for each in plt.figure(number).axes]
-                unlabelled = [
-                    each
-                    for each in axes
-                    if each.axison and not (each.get_xlabel() or each.get_ylabel())
-                ]
+                unlabelled = [each for each in axes if has_scale(each) and not is_labelled(each)]
                 drawn.append((label, len(plt.get_fignums()), unlabelled))
         plt.close("all")
     return drawn

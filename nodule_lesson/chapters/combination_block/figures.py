@@ -1,0 +1,81 @@
+"""The longer figures of the chapter on the combination block. Each function draws one."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from nodule_lesson import plots
+from nodule_lesson.networks.detection_guided import STAGES
+
+
+def singular_values(values, S):
+    """Draw singular values against their number, as shares of the first.
+
+    values: an array for each name of a layer, in falling order. S: the channels that the block
+    gives, marked.
+    """
+    figure, axes = plt.subplots()
+    for name, sigma in values.items():
+        axes.plot(np.arange(1, len(sigma) + 1), sigma / sigma[0], label=name)
+    axes.axvline(S, color=plots.MUTED, linewidth=1, linestyle=":")
+    axes.annotate("S", (S, 0.93), xytext=(6, 0), textcoords="offset points")
+    axes.set(xlabel="number of the singular value", ylabel="singular value, share of the first")
+    axes.set(xlim=(0, len(sigma) + 4), ylim=(0, 1.02))
+    axes.legend()
+
+
+def two_inputs_one_output(before, after, channels):
+    """Draw one channel of s, f and the block's output, and the mask, before and after a change.
+
+    before, after: four tensors each, (1, channels, height, width). channels: the number of the
+    channel that is shown of each of them; the grey levels are those of `before`.
+    """
+    titles = ["s, from the U-Net", "f, from the classifier", "output of the block", "mask"]
+    figure, axes = plt.subplots(2, 4, figsize=(7.4, 4.0))
+    rows = zip(axes, (before, after), ("as it was", "with a secret"), strict=True)
+    for row, fields, name in rows:
+        panels = zip(row, fields, before, channels, titles, strict=True)
+        for panel, field, old, channel, title in panels:
+            low, high = (float(old[0, channel].quantile(share)) for share in (0.01, 0.99))
+            colours = {"cmap": "gray", "vmin": low, "vmax": high}
+            if title == "mask":
+                colours = {"cmap": "Blues", "vmin": 0, "vmax": 1}
+            panel.imshow(field[0, channel], **colours)
+            panel.set(xticks=[], yticks=[], title=title if name == "as it was" else "")
+            panel.grid(False)
+        row[0].set_ylabel(name)
+
+
+def left_out(shares):
+    """Draw what the blocks leave out of the variance, as grouped bars for each stage.
+
+    shares: for each name of a network the three shares of every stage, (stages, 3), as
+    `computations.left_out` returns them.
+    """
+    labels = ("in the null space", "not predictable", "least possible")
+    colours = (plots.BLUE, "#7da7d9", "#c9d3df")
+    place = np.arange(len(STAGES))
+    figure, axes = plt.subplots(1, 2, sharey=True)
+    for panel, (name, values) in zip(axes, shares.items(), strict=True):
+        for k, (label, colour) in enumerate(zip(labels, colours, strict=True)):
+            panel.bar(place + 0.27 * (k - 1), values[:, k], 0.25, label=label, color=colour)
+        panel.set(xticks=place, xticklabels=STAGES, title=name, axisbelow=True)
+        panel.grid(False, axis="x")
+    axes[0].set(ylabel="share of the variance", ylim=(0, 0.8))
+    axes[1].legend()
+
+
+def gradient_by_part(norms, choices, parts):
+    """Draw norms of gradients as a shaded table, with zeros that are exact as "0".
+
+    norms: (choices, parts). choices: names of where the blocks are. parts: names of the parts of
+    the classifier.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 3.2))
+    axes.imshow(norms, cmap="Blues", vmin=0, vmax=1.3 * norms.max(), aspect="auto")
+    for (row, column), value in np.ndenumerate(norms):
+        colour = "white" if value > 0.75 * norms.max() else plots.INK
+        number = f"{value:.2f}" if value else "0"
+        axes.text(column, row, number, ha="center", va="center", color=colour)
+    axes.set(xticks=range(len(parts)), xticklabels=parts, xlabel="part of the classifier")
+    axes.set(yticks=range(len(choices)), yticklabels=choices, ylabel="blocks at")
+    axes.grid(False)
