@@ -59,7 +59,7 @@ def main(arguments=None):
         print(f"{len(patch_set)} slices in {patch_set.path}.")
     if failed:
         names = ", ".join(row.patient for row in failed)
-        raise OSError(f"not complete: {names}; the same command goes on from there.")
+        raise OSError(f"not complete: {names}; run the same command again to continue.")
     return 0
 
 

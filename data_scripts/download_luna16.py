@@ -44,7 +44,9 @@ def main(arguments=None):
         options.subsets, options.out, keep_zips=options.keep_zips, zenodo=ZENODO
     )
     if failed:
-        raise OSError(f"not complete: {', '.join(failed)}; the same command goes on from there.")
+        raise OSError(
+            f"not complete: {', '.join(failed)}; run the same command again to continue."
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Soft threshold dynamics: a sigmoid with a penalty on the length of the boundary.
+"""Soft threshold dynamics: a sigmoid that knows how long its boundary is.
 
 The sigmoid minimises an energy, Eq. (1) of Zhang et al. (arXiv 2410.20154). Adding a boundary
 length, Eq. (2), and a size prior, Eq. (4), gives
@@ -6,7 +6,7 @@ length, Eq. (2), and a size prior, Eq. (4), gives
     E(x) = -<u, x> + epsilon <x, ln x> + epsilon <1 - x, ln(1 - x)>
            + lambda1 <x, K(1 - x)> + lambda2 (1 - c) <1, x>,            0 <= x <= 1,
 
-and a few steps of a fixed-point iteration decrease it, Eq. (5) in its derived form:
+and a few steps of a fixed-point iteration bring it down, Eq. (5) in its derived form:
 
     x_0 = Sig(u),    x_{t+1} = Sig((u - lambda1 K(1 - 2 x_t) - lambda2 (1 - c)) / epsilon).
 
@@ -219,7 +219,7 @@ def iterates(
     iterations=10,
     radius=None,
 ):
-    """The list x_0 .. x_T of the fields that `soft_threshold_dynamics` computes.
+    """The list x_0 .. x_T that `soft_threshold_dynamics` runs through.
 
     start: a field in [0, 1] of u's shape, or one number, that replaces x_0 = Sig(u). Starting
     from 0 and from 1 brackets every fixed point. Other arguments: `soft_threshold_dynamics`.
@@ -245,7 +245,7 @@ def printed_iteration(
 ):
     """The paper's Eq. (5) as arXiv v1 prints it, with x_t where the derivation has u.
 
-    It forgets its input: for lambda1 = epsilon = 1 each step contracts by 3/4, to a fixed point
+    It forgets its input: for lambda1 = epsilon = 1 it contracts by 3/4 per step to one fixed point
     that does not depend on u. Arguments and result: `soft_threshold_dynamics`.
     """
     check_field("u", u)

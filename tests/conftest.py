@@ -1,4 +1,4 @@
-"""What tests share: the built site, its server and browser, node, real data; and loud skips."""
+"""Fixtures: the built site, its server, a browser, node, real data. Skips can become failures."""
 
 import functools
 import http.server
@@ -11,12 +11,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Two workers on two cores: one thread each, here and in the processes that tests start.
+# One thread for each of two workers on two cores, also in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # --- a skip is a failure where everything is installed ----------------------------------------
 
-# Good reasons everywhere: a GPU cannot be installed, and real scans are nobody's to commit.
+# These skips are always allowed: a GPU cannot be installed, real scans may not be committed.
 GOOD_REASONS = ("no CUDA", "NODULE_REAL_DATA is not set")
 
 
@@ -64,7 +64,7 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def server(site):
-    """The address of the built book, served on this machine, without a slash at its end."""
+    """The address of the built book on a local server, without a slash at its end."""
     handler = functools.partial(_QuietHandler, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -79,7 +79,7 @@ def _chromium():
 
 @pytest.fixture(scope="session")
 def browser():
-    """Headless Chromium that reaches this machine and nothing else (playwright's Browser)."""
+    """Headless Chromium without access to other machines (playwright's Browser)."""
     path = _chromium()
     if path is None:
         pytest.skip("Chromium is not installed")

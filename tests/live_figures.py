@@ -1,7 +1,7 @@
-"""What the tests of live figures share: a tab that tells on its page, a figure, a finger.
+"""Playwright helpers for live figures: a page that records its errors, a figure, a touch driver.
 
-Every control is moved as a reader would move it, and after each move `state`, what the page drew,
-must be what the figure's other face computes in Python.
+Every control is moved as a reader would move it. After each move the `state` of the figure, which
+is what the page has drawn, must equal what the same figure computes in Python.
 """
 
 import base64
@@ -24,7 +24,7 @@ LABELS = {
     "epsilon": "ε",
     "iterations": "iterations",
 }
-# Said by a script of the theme on every page; harmless.
+# A script of the theme logs this on every page; it is harmless.
 ALLOWED = ("THEBE_JS_URL has already been declared",)
 DESK = {"viewport": {"width": 1280, "height": 900}}
 TELEPHONE = {
@@ -80,9 +80,9 @@ PAGES = [name for name, figures in SHOWN.items() if figures]
 
 
 def visits(browser, server):
-    """For a fixture: visit(name, **context) gives a tab with that page, its figures alive.
+    """For a fixture: visit(name, **context) returns a tab with that page, its figures ready.
 
-    Whatever the page complains about, or asks of another machine, fails the test in the end.
+    An error or warning of the page, or a request to another machine, fails the test at its end.
     """
     contexts, complaints = [], []
 
@@ -94,20 +94,20 @@ def visits(browser, server):
         if message.type in ("error", "warning") and not expected:
             note(message.type)(message.text)
 
-    def request(asked):
-        if not asked.url.startswith((f"{server}/", "data:", "blob:")):
-            note("asked for")(asked.url)
+    def request(request):
+        if not request.url.startswith((f"{server}/", "data:", "blob:")):
+            note("asked for")(request.url)
 
     def go(name, *, alive=True, query="", html=None, equations=True, **options):
         context = browser.new_context(**{**DESK, **options})
         contexts.append(context)
         context.on("request", request)
-        if options.get("java_script_enabled", True):  # else no script arrives, as intended
-            context.on("requestfailed", lambda asked: note("failed")(asked.url))
+        if options.get("java_script_enabled", True):  # without it no script arrives, as intended
+            context.on("requestfailed", lambda request: note("failed")(request.url))
         tab = context.new_page()
         tab.on("console", console)
         tab.on("pageerror", note("error"))
-        if not equations:  # setting them takes longer than all that a test of controls does
+        if not equations:  # typesetting them takes longer than a whole test of controls
             script = {"body": "", "content_type": "text/javascript"}
             tab.route("**/mathjax/*.js", lambda route: route.fulfill(**script))
         address = f"{server}/book/{name}.html"
@@ -134,7 +134,7 @@ def _computed(name, text):
 
 
 def computed(name, parameters):
-    """What the figure's Python computes: the reader's face in a kernel shows the same."""
+    """What the figure computes in Python, as in a reader's kernel."""
     return _computed(name, json.dumps(parameters, sort_keys=True))
 
 
@@ -161,7 +161,7 @@ class Figure:
         self.choices = [spec for spec in self.specs if "options" in spec]
 
     def control(self, spec):
-        """By its label, as a reader of the screen, or of its sound, finds it."""
+        """The control with a label, which screen readers use as well."""
         return self.root.get_by_label(spec["label"], exact=True)
 
     def centre(self, spec=None):
@@ -175,7 +175,7 @@ class Figure:
         for key in ("input", "field"):
             kind, text = state[key]
             assert kind == "Float32Array", f"{key} of {self.name} is a {kind}"
-            data = bytearray(base64.b64decode(text))  # torch wants arrays that one may write
+            data = bytearray(base64.b64decode(text))  # torch needs writable arrays
             state[key] = np.frombuffer(data, np.float32).reshape(shape)
         return state
 
@@ -210,7 +210,7 @@ def figures_of(tab):
 
 
 def place(tab, locator, share):
-    """A point on a slider's track, where `share` of its range lies to the left."""
+    """The point on a slider's track with `share` of its range to the left."""
     box = locator.bounding_box()
     thumb = 16
     return box["x"] + thumb / 2 + share * (box["width"] - thumb), box["y"] + box["height"] / 2
@@ -221,7 +221,7 @@ def share_of(spec, value):
 
 
 def move_everything(figure):
-    """Every slider two steps to the left, or right from its left end; choices to their last."""
+    """Move every slider two steps left, or right from its left end; choose each last option."""
     for spec in figure.sliders:
         figure.control(spec).focus()
         for _ in range(2):
@@ -232,7 +232,7 @@ def move_everything(figure):
 
 
 class Finger:
-    """Touches as Chromium gets them from a screen."""
+    """Touch events as Chromium receives them from a screen."""
 
     def __init__(self, tab):
         self.tab = tab
@@ -245,7 +245,7 @@ class Finger:
     def drag(self, *points):
         self.send("touchStart", points[0])
         for start, end in zip(points, points[1:], strict=False):
-            for part in (0.25, 0.5, 0.75, 1):
-                between = [a + part * (b - a) for a, b in zip(start, end, strict=True)]
+            for share in (0.25, 0.5, 0.75, 1):
+                between = [a + share * (b - a) for a, b in zip(start, end, strict=True)]
                 self.send("touchMove", between)
         self.send("touchEnd")

@@ -327,7 +327,7 @@ def test_what_has_no_translation_stops_the_build_with_file_and_line(chapter):
         (lambda: chapter.block(part), 7, "a definition_list has no translation"),
         (lambda: chapter.block(text), 8, "a superscript in a text has no translation"),
         (lambda: chapter.block(unaligned), 9, "write aligned"),
-        (lambda: chapter.block_solution_node(told), 1, "would be told"),
+        (lambda: chapter.block_solution_node(told), 1, "would be shown"),
         (lambda: chapter.block(nodes.raw("", "<b>", format="html")), 1, "raw HTML"),
         (lambda: chapter.block(code), 1, "this container has no translation"),
     ):

@@ -490,8 +490,8 @@ def test_a_nodule_that_is_not_where_the_list_has_it(folder, tmp_path):
 
 LISTS = {  # what is done to a list: its one sentence
     "semicolons": (lambda t: t.replace(",", ";"), "must have columns with commas between"),
-    "a short row": (lambda t: t + "one,3,p-one\n", "8 cells a row, not so in row 5"),
-    "a long row": (lambda t: t + "one,3,p,ggo,5,1,2,3,4\n", "8 cells a row, not so in row 5"),
+    "a short row": (lambda t: t + "one,3,p-one\n", "8 cells per row, not so in row 5"),
+    "a long row": (lambda t: t + "one,3,p,ggo,5,1,2,3,4\n", "8 cells per row, not so in row 5"),
     "a word": (lambda t: t + "one,3,p,ggo,5,1,far,3\n", "numbers in coordY, not so in row 5"),
     "no number": (lambda t: t + "one,3,p,ggo,nan,1,2,3\n", "numbers in diameter_mm"),
     "other columns": (lambda t: t.replace("patient", "person"), "lacks patient"),

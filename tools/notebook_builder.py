@@ -243,7 +243,7 @@ class Chapter:
 
     def block_solution_node(self, node):
         if any(code.get("nb_element") for code in node.findall(nodes.container)):
-            self.fail("a code cell in a solution would be told in the notebook", node)
+            self.fail("a code cell in a solution would be shown in the notebook", node)
         url = f"{self.url}#{node['target_label']}"
         return [f"*[{node['title']}, in the book]({url})*"]
 

@@ -167,7 +167,7 @@ def _squares(contours, counts, ratio, shape):
             pairs = left[p] @ right[q].T
             squares[0][p], squares[1][q] = pairs.min(1), pairs.min(0)
     for (index, _, _), square in zip(contours, squares, strict=True):
-        # A pixel in both contours has the distance 0, but for rounding errors.
+        # A pixel in both contours has the distance 0; this removes rounding errors.
         square[square < np.minimum(ratio, 1)[index] ** 2 / 4] = 0
     return squares
 
@@ -354,7 +354,7 @@ def _array(name, mask):
 
 
 def _on(name, mask):
-    """Where a stack of 0 and 1 is 1."""
+    """A boolean stack, True where a stack of 0 and 1 is 1."""
     if mask.dtype == bool:
         return np.ascontiguousarray(mask)
     on = np.empty(mask.shape, bool)

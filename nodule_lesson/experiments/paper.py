@@ -1,10 +1,10 @@
-"""What the paper's tables print: Zhang et al., arXiv 2410.20154, first version, 2024.
+"""The printed tables of the paper: Zhang et al., arXiv 2410.20154, first version, 2024.
 
-TABLE1 (models from scratch), TABLE2 (what is frozen while fine-tuning) and TABLE3 (ablation) give
-for each row, under the name that the book uses for it, the six columns MEASURES: precision,
-sensitivity, Dice, IoU, and Hausdorff distance and ASSD in mm. "proposed" of TABLE1 is "backbone +
-STD" of TABLE3, and "no freezing" of TABLE2 is "backbone + TL + STD" there. ROWS gives for each
-table the name that the same row has in `nodule_lesson.experiments`.
+TABLE1 (models trained from scratch), TABLE2 (frozen blocks in fine-tuning) and TABLE3 (ablation)
+have for each row, under its name in the book, the six columns MEASURES: precision, sensitivity,
+Dice, IoU, and Hausdorff distance and ASSD in mm. "proposed" of TABLE1 is "backbone + STD" of
+TABLE3, and "no freezing" of TABLE2 is "backbone + TL + STD" there. ROWS has for each table the
+names of its rows in `nodule_lesson.experiments`.
 """
 
 MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")

@@ -20,8 +20,8 @@ from nodule_lesson.experiments.grid import ROWS, TABLES
 from nodule_lesson.files import write_whole
 
 MEASURES = ("precision", "sensitivity", "dice", "iou", "hausdorff_distance", "assd")
-OVERLAPS = MEASURES[1:4]  # defined for every lesion; precision is not where nothing is marked
-TESTS = ("small", "large")  # and "external", where there is one
+OVERLAPS = MEASURES[1:4]  # defined for every lesion; precision is undefined if nothing is marked
+TESTS = ("small", "large")  # some data have a third one, "external"
 SMALL_LESION = 6.0  # mm of diameter; smaller lesions are shown separately
 _NEEDED = {
     "configuration": ("data", "row", "profile", "fold", "seed"),

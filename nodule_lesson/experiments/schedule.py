@@ -69,7 +69,7 @@ def _carry_out(runs, source, folder, work, workers, scheduler):
     first_jobs = [("pretrain", run) for path, run in by_weights.items() if not path.exists()]
     first_jobs += [("execute", run) for run in runs if not run.row.pretrained]
     second_jobs = [("execute", run) for run in runs if run.row.pretrained]
-    # Only where everything is computed in this process does each training show a progress bar.
+    # Each training shows a progress bar only if everything is computed in this process.
     progress = workers == 1 and not scheduler
     function = partial(_attempt, source=str(source), work=str(work), progress=progress)
     if scheduler:

@@ -105,7 +105,7 @@ def summary(model, side=128):
             if isinstance(child, STDSigmoid):
                 setattr(parent, name, _STDPlaceholder(child))
     names = _blocks(model)
-    owners = {part: block for block in names for part in block.modules()}
+    owners = {module: block for block in names for module in block.modules()}
     rows, counts = {}, {}
 
     def count(module, inputs, output):
@@ -157,7 +157,7 @@ def _blocks(model):
     names = {}
     for name, child in model.named_children():
         if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-            names |= {part: f"{name}.{key}" for key, part in child.named_children()}
+            names |= {element: f"{name}.{key}" for key, element in child.named_children()}
         else:
             names[child] = name
     if isinstance(model, DetectionGuidedNet):

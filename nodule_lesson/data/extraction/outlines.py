@@ -44,7 +44,7 @@ def listed_nodules(folder):
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():  # DictReader's mark of a long and of a short row
             raise ValueError(
-                f"{path} must have {len(header)} cells a row, not so in row {number}."
+                f"{path} must have {len(header)} cells per row, not so in row {number}."
             )
         for name in NUMBERS:
             row[name] = _number(row[name])

@@ -131,7 +131,7 @@ def extract(
         if killed and not scheduler:  # Dask has tried each scan several times: report it
             raise ChildProcessError(
                 f"{len(killed)} of {len(to_do)} scans are missing ({killed[0]}): {KILLED}. The "
-                "others are finished, and the same call goes on from there."
+                "others are finished; call it again to continue."
             )
         return _join(out, jobs, failed, recipe)
 

@@ -144,7 +144,9 @@ def read_slices(path, count, kinds, checksum=None):
         )
     uneven = [number for number, row in enumerate(rows, 2) if len(row) != len(header)]
     if uneven:
-        raise ValueError(f"{path} must have {len(header)} cells a row, not so in row {uneven[0]}.")
+        raise ValueError(
+            f"{path} must have {len(header)} cells per row, not so in row {uneven[0]}."
+        )
     if len(rows) != count:
         raise ValueError(f"{path} has {len(rows)} rows, and images.npy {count} slices.")
     try:

@@ -98,5 +98,5 @@ def one_line_errors(work):
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        say("Interrupted: what has arrived is kept, the same command goes on from there.")
+        say("Interrupted: what has arrived is kept; run the same command again to continue.")
         return 130

@@ -137,7 +137,7 @@ class _Part:
                 have = 0  # the whole file: it has changed, or the server ignores Range
             elif not self._continues(response, have, note):
                 self.discard()
-                raise _TryAgain(f"{self.url} does not go on where it was cut: starting over")
+                raise _TryAgain(f"{self.url} does not continue at the right byte: starting over")
             chunks = _chunks(response)
             first = next(chunks, b"")
             if not have:
@@ -215,7 +215,7 @@ class _Part:
         except OSError as error:
             raise OSError(
                 f"{self.path} could not be written ({error.strerror or error}); its {have:,} "
-                "bytes are kept, and the next run goes on from there."
+                "bytes are kept, and the next run continues."
             ) from error
         if self.size is not None and have < self.size:
             message = f"{self.url} ended after {have:,} of {self.size:,} bytes"
@@ -317,4 +317,4 @@ def _refuse_page(response, first, url):
     is_page = kind == "text/html" or start.startswith((b"<!doctype html", b"<html"))
     if is_page and not urlsplit(url).path.endswith((".html", ".htm")):
         text = " ".join(first[:80].decode("utf-8", "replace").split())
-        raise ValueError(f"{url} gave a web page in the place of the file: {text!r}.")
+        raise ValueError(f"{url} gave a web page instead of the file: {text!r}.")
