@@ -21,6 +21,7 @@ FINISHED = (
     "boundary_length",
     "detection_prior",
     "learning_through_the_loop",
+    "training_the_model",
 )
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MOST_HIDDEN_LINES = 60

@@ -9,11 +9,12 @@ from itertools import islice
 
 
 def train(model, batches, loss, optimiser, steps):
-    """Train a model in place, one step per batch, and return the loss of each step.
+    """Train a model in place, one step per batch; return the loss of each.
 
-    batches: an iterable of (images, masks, has_nodule). loss: a function of (model(images), masks,
-    has_nodule) that returns a 0-d tensor. Fewer steps are made where the batches run out. Raises
-    ValueError for a loss that is not finite; the weights are then those before that step.
+    batches: an iterable of (images, masks, has_nodule). loss: a function of
+    (model(images), masks, has_nodule) that returns a 0-d tensor. Makes fewer
+    steps if the batches run out. Raises ValueError for a loss that is not
+    finite; the weights are then those before that step.
     """
     model.train()
     losses = []
@@ -21,13 +22,14 @@ def train(model, batches, loss, optimiser, steps):
         value = loss(model(images), masks, has_nodule)
         losses.append(value.item())
         if not math.isfinite(losses[-1]):
-            raise ValueError(f"the loss became {losses[-1]} at step {len(losses)} of {steps}.")
+            where = f"at step {len(losses)} of {steps}"
+            raise ValueError(f"the loss became {losses[-1]} {where}.")
         update_weights(optimiser, value)
     return losses
 
 
 def update_weights(optimiser, value):
-    """Make one step of the optimiser along the gradient of `value`, the loss of a batch."""
+    """Make one step of the optimiser, to lower `value`, a batch's loss."""
     optimiser.zero_grad()
     value.backward()
     optimiser.step()
