@@ -1,5 +1,7 @@
-"""The loop: equal bits for equal seeds, Adam as it is written down, and clear stops."""
+"""The loops: equal bits for equal seeds, Adam as it is written down, and clear stops."""
 
+import ast
+import inspect
 import itertools
 import math
 
@@ -12,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nodule_lesson.training import fitting as training
+from nodule_lesson.training import loop
 from nodule_lesson.training.fitting import fit, shuffled
 
 
@@ -48,6 +51,73 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not():
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     assert not torch.equal(first[0].weight, third[0].weight)
+
+
+def bare(steps, seed=0):
+    """The bare loop, with the Adam that is `fit`'s default."""
+    torch.manual_seed(seed)
+    model = network()
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-8)
+    return model, loop.train(model, batches(seed), loss, adam, steps)
+
+
+def test_fit_and_the_bare_loop_give_the_same_bits(tmp_path):
+    """The same losses, weights and running averages, and the losses that are logged."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model, losses = bare(steps=20)
+    fitted, again = train(0, steps=20, log=tmp_path)
+    assert again == losses and len(losses) == 20
+    assert list(fitted.state_dict()) == list(model.state_dict())
+    for name, value in fitted.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    logged = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in logged] == list(enumerate(losses, start=1))
+
+
+def test_the_bare_loop_is_short():
+    """What the chapter prints, without the docstrings."""
+    tree = ast.parse(inspect.getsource(loop))
+    for part in ast.walk(tree):
+        if isinstance(part, (ast.Module, ast.FunctionDef)) and ast.get_docstring(part):
+            del part.body[0]
+    functions = [part for part in tree.body if isinstance(part, ast.FunctionDef)]
+    assert [part.name for part in functions] == ["train", "update_weights"]
+    assert sum(len(ast.unparse(part).splitlines()) for part in functions) <= 25
+
+
+def test_every_step_of_fit_is_one_of_the_loop(monkeypatch):
+    values = []
+
+    def counted(optimiser, value, update=loop.update_weights):
+        values.append(value.item())
+        update(optimiser, value)
+
+    monkeypatch.setattr(training, "update_weights", counted)
+    assert train(0, steps=5)[1] == values
+
+
+def test_the_bare_loop_can_go_on_where_it_stopped():
+    """Twice five steps are ten: no batch is drawn and thrown away."""
+    expected = bare(steps=10)[1]
+    torch.manual_seed(0)
+    model, source = network().eval(), batches(0)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-8)
+    losses = [value for _ in range(2) for value in loop.train(model, source, loss, adam, 5)]
+    assert losses == expected
+    assert model.training
+
+
+def test_a_nan_loss_stops_the_bare_loop_before_it_harms_the_weights():
+    model = network()
+    image, mask = torch.rand(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)
+    good, bad = (image, mask, None), (image * math.nan, mask, None)
+    adam = torch.optim.Adam(model.parameters())
+    loop.train(model, [good], loss, adam, 1)
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match="loss became nan at step 1 of 2"):
+        loop.train(model, [bad, good], loss, adam, 2)
+    assert all(map(torch.equal, before, model.parameters()))
 
 
 def test_it_learns():

@@ -134,7 +134,7 @@ def test_precisions_that_cannot_be(given, message):
 # --- what a GPU's path does, on the CPU ----------------------------------------------------------
 
 
-class Scaled(training._Machine):
+class Scaled(training._Backend):
     """With a scaler, as fp16 has it."""
 
     def __init__(self, *arguments):
@@ -145,7 +145,7 @@ class Scaled(training._Machine):
 def test_a_scaler_that_doubles_and_halves_changes_no_bit(monkeypatch, tmp_path):
     """Powers of two scale floats exactly. Its state is in the checkpoint, and comes back."""
     model, losses = train()
-    monkeypatch.setattr(training, "_Machine", Scaled)
+    monkeypatch.setattr(training, "_Backend", Scaled)
     scaled, again = train()
     assert same(scaled, model) and again == losses
 
@@ -166,7 +166,7 @@ def test_a_scaler_that_doubles_and_halves_changes_no_bit(monkeypatch, tmp_path):
 
 def test_a_step_that_overflows_is_left_out(monkeypatch):
     """The scaler sees an infinite gradient: the weights stay, the next step is taken."""
-    monkeypatch.setattr(training, "_Machine", Scaled)
+    monkeypatch.setattr(training, "_Backend", Scaled)
     model, weights = nn.Linear(1, 1, bias=False), []
 
     def loss(output, masks, has_nodule):
@@ -178,7 +178,7 @@ def test_a_step_that_overflows_is_left_out(monkeypatch):
     assert weights[0] != weights[1] == weights[2] != weights[3]
 
 
-class Patient(training._Machine):
+class Patient(training._Backend):
     """A CPU whose losses are read as rarely as a GPU's."""
 
     def __init__(self, *arguments):
@@ -189,7 +189,7 @@ class Patient(training._Machine):
 @pytest.mark.parametrize("steps", [1, 9, 10, 23])
 def test_losses_read_in_handfuls_are_the_same_losses(monkeypatch, steps, tmp_path):
     model, losses = train(steps=steps)
-    monkeypatch.setattr(training, "_Machine", Patient)
+    monkeypatch.setattr(training, "_Backend", Patient)
     seen, reads = [], []
     monkeypatch.setattr(
         torch, "stack", lambda parts, *a, stack=torch.stack: reads.append(0) or stack(parts, *a)
@@ -203,7 +203,7 @@ def test_losses_read_in_handfuls_are_the_same_losses(monkeypatch, steps, tmp_pat
 
 
 def test_a_nan_read_late_stops_all_the_same(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "_Machine", Patient)
+    monkeypatch.setattr(training, "_Backend", Patient)
     path, calls = tmp_path / "one.safetensors", []
 
     def loss(*given):

@@ -1,4 +1,4 @@
-"""Losses, batches, one loop with all that a long training needs, and its checkpoints."""
+"""Losses, batches, the bare training loop, `fit` for long trainings, and checkpoints."""
 
 from nodule_lesson.lazy import attributes
 
@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attributes(
     __name__,
     {
         "fitting": "Batches LossPlot best_device best_precision fit",
+        "loop": "train update_weights",
         "losses": "dice_loss multitask_loss",
         "checkpoints": "Checkpoint",
     },

@@ -1,10 +1,10 @@
-"""Checkpoints: all that a training needs to go on, in one file, written whole or not at all.
+"""Checkpoints: all that a training needs to resume, in one file, written whole or not at all.
 
-The file is safetensors: tensors, and beside them a text in JSON. Reading it runs no code, as
-reading a pickle may. It holds the state of every part that has one (network with its running
-averages, optimiser with its moments, schedule, place in the data), the states of the random
-generators of torch, of its GPU and of NumPy, the losses so far, and the configuration that all
-this belongs to.
+The file is in the format safetensors: tensors, and beside them a text in JSON. Reading it runs no
+code, as reading a pickle may. It holds the state of every part that has one (network with its
+running averages, optimiser with its moments, schedule, place in the data), the states of the
+random generators of torch, of its GPU and of NumPy, the losses so far, and the configuration that
+all this belongs to.
 """
 
 import glob
@@ -20,17 +20,17 @@ from safetensors.torch import save as serialised
 
 from nodule_lesson.files import difference, make_folder, plain_number, write_whole
 
-# What JSON would give back as a list or a dictionary: the name of the type is written beside it.
-# MultiStepLR, for one, asks its Counter for what a dictionary cannot answer.
+# JSON would give these back as a list or a dictionary, so the name of the type is written beside
+# them. MultiStepLR, for example, needs its Counter to be a Counter.
 TYPES = {kind.__name__: kind for kind in (tuple, OrderedDict, Counter)}
 
 
 class Checkpoint:
-    """A file that `fit` writes every so many steps, and goes on from where it is there.
+    """The file that `fit` saves every `every` steps and resumes from.
 
     path: of the file; its folder is made. configuration: a dictionary for JSON that says what is
-    trained on what; a file of another one is refused. every: steps between two writings.
-    Raises ValueError for an every below 1, TypeError for a configuration that JSON cannot hold.
+    trained on which data; a file with another configuration is refused. every: in steps. Raises
+    ValueError for an every below 1, TypeError for a configuration that JSON cannot hold.
     """
 
     def __init__(self, path, configuration=None, every=100):
@@ -40,71 +40,75 @@ class Checkpoint:
         self.configuration = json.loads(json.dumps(configuration or {}, default=plain_number))
 
     def save(self, parts, losses, fit=None):
-        """Write the file. parts: name -> an object with state_dict. fit: what `fit` adds to the
-        configuration. Raises TypeError for a state that the file cannot hold."""
+        """Write the file.
+
+        parts: name -> an object with state_dict. losses: of the steps so far, a list of numbers.
+        fit: what `fit` adds to the configuration. Raises TypeError for a state that the file
+        cannot hold.
+        """
         write_whole(self.path, self._as_bytes(parts, losses, fit))
 
     def rehearse(self, parts, fit=None):
-        """Do all that `save` does, and keep nothing: what fails then, fails before the training.
+        """Do all that `save` does, but keep no file, so that errors come before the training.
 
-        Raises TypeError for a state that the file cannot hold, OSError for a folder that takes no
-        file.
+        Raises TypeError for a state that the file cannot hold, OSError for a folder in which no
+        file can be written.
         """
         self._as_bytes(parts, [], fit)
         make_folder(self.path.parent)
 
     def load(self, parts, fit=None):
-        """Put everything back and return the losses so far; [] where there is no file.
+        """Restore all states and return the losses so far; [] where there is no file.
 
-        Raises ValueError for a file that is damaged, of another configuration, of other parts, or
-        of a state that a part does not take. Then all parts are as they were.
+        Raises ValueError for a file that is damaged, that has another configuration or other
+        parts, or a state that a part refuses. Then all parts are as they were.
         """
         if not self.path.exists():
             return []
         state, tensors = self._read()
         wanted = json.loads(json.dumps({**self.configuration, "fit": fit}, default=plain_number))
-        if unlike := difference(state["configuration"], wanted):
+        if where := difference(state["configuration"], wanted):
             raise ValueError(
-                f"{self.path.name} is a checkpoint of another configuration ({unlike}): move it "
+                f"{self.path.name} is a checkpoint of another configuration ({where}): move it "
                 "away, or name another file."
             )
-        if unlike := set(parts) ^ set(state["parts"]):
-            raise ValueError(f"{self.path.name} and this training differ in {sorted(unlike)}.")
+        if unshared := set(parts) ^ set(state["parts"]):
+            raise ValueError(f"{self.path.name} and this training differ in {sorted(unshared)}.")
         states = {name: _unpacked(state["parts"][name], tensors) for name in parts}
-        self._put_back(parts, states)
+        self._restore(parts, states)
         _set_random_states(_unpacked(state["random"], tensors))
         return state["losses"]
 
-    def _put_back(self, parts, states):
+    def _restore(self, parts, states):
         """Load each part's state: all of them, or none."""
         tensors = {}
         before = {name: _packed(part.state_dict(), tensors) for name, part in parts.items()}
-        begun = []
+        changed = []
         try:
             for name, part in parts.items():
-                begun.append(name)
+                changed.append(name)
                 if isinstance(part, torch.nn.Module):
                     _check_types(states[name], part.state_dict())
                 part.load_state_dict(states[name])
                 if isinstance(part, torch.optim.Optimizer):
                     _check_moments(part)
         except Exception as error:
-            own = {one: _unpacked(before[one], tensors) for one in begun}
-            for one in begun:  # the one that has failed comes last
-                parts[one].load_state_dict(own[one])
-            unlike = ""
+            own = {key: _unpacked(before[key], tensors) for key in changed}
+            for key in changed:  # the part that failed comes last
+                parts[key].load_state_dict(own[key])
+            reason = ""
             if isinstance(parts[name], torch.nn.Module):
-                unlike = _unlike_networks(states[name], own[name])
-            why = unlike or " ".join(str(error).split())
+                reason = _network_difference(states[name], own[name])
+            reason = reason or " ".join(str(error).split())
             raise ValueError(
-                f"{self.path.name} does not fit, and nothing of it was taken; {name}: {why}"
+                f"{self.path.name} does not fit, and nothing of it was taken; {name}: {reason}"
             ) from error
 
     def remove(self):
-        """Delete the file, when the result of the training is safe elsewhere."""
+        """Delete the file; for when the result of the training is safe elsewhere."""
         self.path.unlink(missing_ok=True)
         for partial in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.part"):
-            partial.unlink(missing_ok=True)  # of a process that was killed while it wrote
+            partial.unlink(missing_ok=True)  # left by a process that was killed while writing
 
     def _as_bytes(self, parts, losses, fit):
         tensors = {}
@@ -122,11 +126,11 @@ class Checkpoint:
     def _read(self):
         try:
             with safe_open(self.path, "pt") as file:
-                told = file.metadata()
+                metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-            if told["sha256"] != _digest(told["state"], tensors):
+            if metadata["sha256"] != _digest(metadata["state"], tensors):
                 raise ValueError("its checksum is another one")
-            return json.loads(told["state"]), tensors
+            return json.loads(metadata["state"]), tensors
         except PermissionError:
             raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -137,10 +141,10 @@ class Checkpoint:
 
 
 def _packed(value, tensors, place=""):
-    """As JSON can hold it, tensors apart. place: the value's name, for an error.
+    """The value as JSON can hold it; its tensors are added to `tensors`.
 
-    A dictionary becomes pairs, since JSON knows only text as keys. What would come back as
-    something else raises TypeError.
+    place: the value's name, for an error. A dictionary becomes pairs, since keys in JSON are
+    texts. Raises TypeError for a value that would come back as something else.
     """
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
@@ -155,16 +159,16 @@ def _packed(value, tensors, place=""):
         scalar = kind is not np.ndarray
         return {"numpy": _added(tensor, tensors, place), "scalar": scalar}
     if kind in (list, tuple):
-        items = [_packed(one, tensors, f"{place}[{k}]") for k, one in enumerate(value)]
+        items = [_packed(item, tensors, f"{place}[{k}]") for k, item in enumerate(value)]
         return items if kind is list else {"items": items, "type": kind.__name__}
     if kind in (dict, OrderedDict, Counter):
         pairs = [
-            [_packed(key, tensors, f"a key of {place}"), _packed(one, tensors, f"{place}.{key}")]
-            for key, one in value.items()
+            [_packed(key, tensors, f"a key of {place}"), _packed(item, tensors, f"{place}.{key}")]
+            for key, item in value.items()
         ]
         if kind is dict:
             return {"pairs": pairs}
-        # A network's state has the versions of its layers as an attribute.
+        # A network's state keeps the versions of its layers in an attribute.
         return {
             "pairs": pairs,
             "type": kind.__name__,
@@ -177,7 +181,7 @@ def _packed(value, tensors, place=""):
 
 
 def _added(tensor, tensors, place):
-    """Put a copy of a tensor among `tensors`, and return its name there."""
+    """Add a copy of a tensor to `tensors`, and return its name there."""
     if not _is_storable(tensor):
         raise TypeError(
             f"a checkpoint holds dense tensors of the types that safetensors knows; {place} is "
@@ -193,14 +197,15 @@ def _is_storable(tensor):
         return False
     try:
         serialised({"": torch.empty(0, dtype=tensor.dtype)})
-    except (KeyError, SafetensorError):  # it has no name for numbers of this kind
+    except (KeyError, SafetensorError):  # safetensors has no name for this type of number
         return False
     return True
 
 
 def _unpacked(value, tensors):
+    """The value that `_packed` was given."""
     if isinstance(value, list):
-        return [_unpacked(one, tensors) for one in value]
+        return [_unpacked(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
@@ -210,24 +215,27 @@ def _unpacked(value, tensors):
         return array[()] if value["scalar"] else array
     if "items" in value:
         return TYPES[value["type"]](_unpacked(value["items"], tensors))
-    pairs = {_unpacked(key, tensors): _unpacked(one, tensors) for key, one in value["pairs"]}
+    items = {_unpacked(key, tensors): _unpacked(item, tensors) for key, item in value["pairs"]}
     if "type" not in value:
-        return pairs
-    found = TYPES[value["type"]](pairs)
-    vars(found).update(_unpacked(value["with"], tensors))
-    return found
+        return items
+    restored = TYPES[value["type"]](items)
+    vars(restored).update(_unpacked(value["with"], tensors))
+    return restored
 
 
-def _check_types(found, own):
-    """Loading would round a weight to another type without a word."""
-    for name, other in own.items():
-        one = found.get(name)
-        if torch.is_tensor(one) and torch.is_tensor(other) and one.dtype != other.dtype:
-            raise ValueError(f"{name} is {one.dtype}, wanted {other.dtype}.")
+def _check_types(saved, own):
+    """Raise ValueError for weights of another type, which loading would round without a word."""
+    for name, weight in own.items():
+        value = saved.get(name)
+        if torch.is_tensor(value) and torch.is_tensor(weight) and value.dtype != weight.dtype:
+            raise ValueError(f"{name} is {value.dtype}, wanted {weight.dtype}.")
 
 
 def _check_moments(optimiser):
-    """The optimiser knows its weights by their order alone."""
+    """Raise ValueError for moments of another shape than their weight.
+
+    The file knows weights by their order alone.
+    """
     for weight, state in optimiser.state.items():
         for name, value in state.items():
             if torch.is_tensor(value) and value.ndim and value.shape != weight.shape:
@@ -237,20 +245,22 @@ def _check_moments(optimiser):
                 )
 
 
-def _unlike_networks(found, own):
-    """The first weight in which two states of networks differ, and how many more; "" for none."""
-    shapes = [
-        {name: str(list(v.shape)) for name, v in state.items() if torch.is_tensor(v)}
-        for state in (found, own)
-    ]
+def _network_difference(saved, own):
+    """The first weight whose shape differs in two networks, and how many more; "" for none."""
+    saved_shapes, own_shapes = (
+        {name: str(list(value.shape)) for name, value in state.items() if torch.is_tensor(value)}
+        for state in (saved, own)
+    )
     names = [
-        name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name)
+        name
+        for name in {**saved_shapes, **own_shapes}
+        if saved_shapes.get(name) != own_shapes.get(name)
     ]
     if not names:
         return ""
-    one, other = (shape.get(names[0], "not there") for shape in shapes)
+    in_file, here = (shapes.get(names[0], "not there") for shapes in (saved_shapes, own_shapes))
     more = f", and {len(names) - 1} more" if names[1:] else ""
-    return f"{names[0]} is {one} in the file, {other} in this network{more}."
+    return f"{names[0]} is {in_file} in the file, {here} in this network{more}."
 
 
 def _digest(text, tensors):

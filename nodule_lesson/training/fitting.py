@@ -1,8 +1,12 @@
-"""Training: one loop, short enough to read before it is run.
+"""A long training: the steps of `loop`, with precision, processes, checkpoints and logs.
 
 The paper trains with Adam, learning rate 1e-3, weight decay 1e-8, batches of 10 and random flips.
-The loop knows neither where the slices come from nor what is minimised: it takes any iterable of
-batches, as `PatchSet.batch` makes them, and any loss of (output, masks, has_nodule).
+`fit` takes any iterable of batches, as `PatchSet.batch` makes them, and any loss of (output,
+masks, has_nodule).
+
+What is for CUDA, MPS or several GPUs has never been run on such a device. The tests run its parts
+on the CPU: 16 bits, a scaler, losses that are read every READ_EVERY steps, a fused Adam, a
+compiled network, and two processes.
 """
 
 import hashlib
@@ -11,24 +15,26 @@ import json
 import math
 import time
 import warnings
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from numbers import Integral
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from nodule_lesson.files import plain_number
+from nodule_lesson.training.loop import update_weights
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-READ_EVERY = 10  # steps on a GPU between two looks at the losses: each look waits for it
+READ_EVERY = 10  # on CUDA, losses are read every 10 steps: each read synchronises
 
 
 def shuffled(count, size, seed=0):
     """Endless batches of row numbers: every row once before any comes again.
 
-    count: number of rows, at least 1. size: rows a batch, at least 1; a batch may reach over the
+    count: number of rows, at least 1. size: rows per batch, at least 1; a batch may reach over the
     end of one round into the next, so all have this size. seed: an integer or a numpy Generator.
     Yields integer arrays of the shape (size,). Raises ValueError for other counts and sizes.
     """
@@ -72,27 +78,32 @@ class Batches:
 
     def __next__(self):
         self.taken += 1
-        rows = self._sent(next(self.rows))
+        rows = self._to_device(next(self.rows))
         images, masks, has_nodule = (part.index_select(0, rows) for part in self.data)
         if self.flip:
-            turned = self._sent(self.coins.random((2, self.size, 1, 1, 1)) < 0.5)
+            turned = self._to_device(self.coins.random((2, self.size, 1, 1, 1)) < 0.5)
             for axis, coin in zip((-1, -2), turned, strict=True):
                 images = torch.where(coin, images.flip(axis), images)
                 masks = torch.where(coin, masks.flip(axis), masks)
         return images, masks, has_nodule
 
-    def _sent(self, numbers):
-        """On the slices' device; from pinned memory the copy does not make a GPU wait."""
+    def _to_device(self, numbers):
+        """As a tensor on the slices' device; copied from pinned memory, a GPU does not wait."""
         tensor, device = torch.from_numpy(numbers), self.data[0].device
         if device.type != "cuda":
             return tensor.to(device)
         return tensor.pin_memory().to(device, non_blocking=True)
 
     def state_dict(self):
-        """How far the batches have come, and of which slices, for `Checkpoint`."""
-        told = {"taken": self.taken, "seed": int(self.seed), "size": int(self.size)}
-        told["flip"] = bool(self.flip)
-        return told | {"shape": list(self.data[0].shape), "sha256": self._checksum}
+        """How many batches have been taken, and of which slices, for `Checkpoint`."""
+        return {
+            "taken": self.taken,
+            "seed": int(self.seed),
+            "size": int(self.size),
+            "flip": bool(self.flip),
+            "shape": list(self.data[0].shape),
+            "sha256": self._checksum,
+        }
 
     @cached_property
     def _checksum(self):
@@ -102,10 +113,10 @@ class Batches:
         return digest.hexdigest()
 
     def load_state_dict(self, state):
-        """Go on at that place. Raises ValueError for a state of other batches."""
-        if (unlike := {**self.state_dict(), "taken": state["taken"]}) != state:
-            raise ValueError(f"the batches were {state}, these are {unlike}.")
-        # Row numbers and coins are drawn again: microseconds a batch, and no state of NumPy's.
+        """Continue at that place. Raises ValueError for a state of other batches."""
+        if (own := {**self.state_dict(), "taken": state["taken"]}) != state:
+            raise ValueError(f"the batches were {state}, these are {own}.")
+        # Draw row numbers and coins again: microseconds per batch, and no state of NumPy to keep.
         self.rows = shuffled(len(self.data[0]), self.size, self.seed)
         self.coins = np.random.default_rng([1, self.seed])
         for _ in range(state["taken"]):
@@ -134,62 +145,61 @@ def fit(
     label="training",
     progress=True,
 ):
-    """Train a model in place with Adam, one step per batch, and return the losses.
+    """Train a model in place with Adam, with the steps of `loop.train`, and return the losses.
 
     model: any module; it is left in training mode. batches: an iterable of (images, masks,
-    has_nodule), at least `steps` of them; tensors on the model's device. loss: a function of
+    has_nodule) on the model's device, at least `steps` of them. loss: a function of
     (model(images), masks, has_nodule) that returns a 0-d tensor. schedule: None for a constant
-    learning rate, or a function from the optimiser to one of torch.optim.lr_scheduler, stepped
-    after every batch and told nothing (so not ReduceLROnPlateau). parameters: what is trained, as
-    Adam takes it: tensors, or groups such as {"params": [...], "lr": 1e-2}; None for all of the
-    model's. watch: called after every step as watch(step, loss), from 1 on; on a GPU after every
-    READ_EVERY steps, once for each of them. precision: one of PRECISIONS, see `best_precision`.
-    compiled: whether torch.compile makes fewer, larger kernels of the network's, and of these one
-    CUDA graph; it takes minutes first. Where the forward pass cannot be compiled, a warning says
-    so and the network runs as it is; a failure in the backward pass ends the training.
-    checkpoint: None, or a `nodule_lesson.training.Checkpoint`: where its file is there,
-    training goes on from it. batches then need state_dict and load_state_dict, as `Batches` have;
-    a watch that has them is kept too. What a checkpoint cannot hold, and a folder that cannot be
-    written, are told before the first step. log: None, or a folder for TensorBoard: loss and
-    learning rate of each step, sigma and lambda2 of a network that ends with STD. label, progress:
-    the words beside the progress bar, and whether there is one.
+    learning rate, or a function from the optimiser to one of torch.optim.lr_scheduler, whose
+    step() is called without arguments after every batch (so not ReduceLROnPlateau). parameters:
+    what is trained, as Adam takes it: tensors, or groups such as {"params": [...], "lr": 1e-2};
+    None for all of the model's. watch: called as watch(step, loss) after every step, from 1 on; on
+    CUDA after every READ_EVERY steps, once for each of them. precision: one of PRECISIONS, see
+    `best_precision`. compiled: whether to use torch.compile, which takes minutes before the first
+    step. If the forward pass cannot be compiled, a warning says so and the network runs as it is;
+    a failure in the backward pass ends the training. label, progress: the words beside the
+    progress bar, and whether there is one.
 
-    fabric: None, or a launched `lightning_fabric.Fabric`: each of its processes draws the same
-    batches, takes its share of each, and computes in the Fabric's precision; the gradients'
-    mean moves all of them alike. Batch norm sees a process's share alone, and keeps the first
-    one's averages, unless torch.nn.SyncBatchNorm has replaced it. The first process alone
-    watches, logs and writes checkpoints; resumed, all have its random state.
+    checkpoint: None, or a `nodule_lesson.training.Checkpoint`. Where its file exists, training
+    resumes from it. batches then need state_dict and load_state_dict, as `Batches` have; a watch
+    that has them is kept too. On the CPU the same weights, batches and random state of torch give
+    the same bits, resumed or not. log: None, or a folder for TensorBoard: loss and learning rate
+    of each step, sigma and lambda2 of a network that ends with STD.
 
-    On the CPU the same weights, batches and random state of torch give the same bits, killed and
-    resumed or not. No GPU was at hand when this was written: what is said of one is untried.
+    fabric: None, or a launched `lightning_fabric.Fabric`. Each of its processes draws the same
+    batches, takes its share of each, and computes in the Fabric's precision; the gradients are
+    averaged. Batch norm sees only a process's share, and the first process's averages are kept,
+    unless torch.nn.SyncBatchNorm has replaced it. Only the first process watches, logs and saves
+    checkpoints; after resuming, all have its random state.
 
-    Returns the list of the `steps` losses. Raises ValueError where steps is not a positive
-    integer, where the schedule wants to be told more, where the checkpoint does not fit, where the
-    batches run out, and where a loss is not finite; TypeError for a state that a checkpoint cannot
-    hold. At a loss that is not finite the CPU stops before that step: the parameters are good, but
-    the running averages of batch norm have seen the batch. A GPU stops up to READ_EVERY steps
-    later. Before a checkpoint is written, and after the last step, the weights are looked at, too:
-    the last checkpoint is good in all cases.
+    Returns the list of the `steps` losses. Raises ValueError if steps is not a positive integer,
+    if the schedule's step() needs an argument, if the checkpoint does not fit, if the batches run
+    out, and for a loss or weight that is not finite; before the first step TypeError for a state
+    that a checkpoint cannot hold, and OSError for a folder that cannot be written. If a loss is
+    not finite, a CPU stops before that step: the weights are good, but the running averages of
+    batch norm have seen the batch. CUDA stops up to READ_EVERY steps later. Weights are checked
+    before each save and after the last step, so a saved checkpoint is always finite.
     """
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps must be an integer of at least 1, found {steps!r}.")
     if fabric:
         fabric.to_device(model)
-    place = next(model.parameters()).device
-    if place.type == "cuda":  # how its 16-bit convolutions read images; a CPU is slower with it
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        # channels_last: fast for CUDA's 16-bit convolutions, slow on a CPU
         model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(
         model.parameters() if parameters is None else parameters,
         lr=learning_rate,
         weight_decay=weight_decay,
-        **({"fused": True} if place.type == "cuda" else {"foreach": True}),
+        **({"fused": True} if device.type == "cuda" else {"foreach": True}),
     )
     scheduler = schedule(optimiser) if schedule else None
     if scheduler:
         _check_schedule(scheduler)
-    machine = _Machine(model, optimiser, precision, compiled, fabric)
-    record = _Record(steps, watch, checkpoint, log, machine)
-    record.resume(
+    backend = _Backend(model, optimiser, precision, compiled, fabric)
+    history = _History(steps, watch, checkpoint, log, backend)
+    history.resume(
         {"batches": batches, "model": model, "optimiser": optimiser, "scheduler": scheduler},
         {
             "steps": int(steps),
@@ -200,27 +210,25 @@ def fit(
         },
     )
     model.train()
-    shown = {"desc": label, "unit": "step", "disable": not progress or machine.rank > 0}
-    with record, tqdm(total=steps, initial=len(record), **shown) as bar:
-        for images, masks, has_nodule in islice(batches, steps - len(record)):
-            images, masks, has_nodule = machine.share(images, masks, has_nodule)
-            value = loss(machine.answer(images), masks, has_nodule)
-            record.note(value)  # raises where it is not finite
-            optimiser.zero_grad()
-            machine.backward(value)
-            machine.step()
+    bar_options = {"desc": label, "unit": "step", "disable": not progress or backend.rank > 0}
+    with history, tqdm(total=steps, initial=len(history), **bar_options) as bar:
+        for batch in islice(batches, steps - len(history)):
+            images, masks, has_nodule = backend.share(*batch)
+            value = loss(backend.forward(images), masks, has_nodule)
+            history.record(value)  # raises where it is not finite
+            backend.update_weights(value)
             if scheduler:
                 scheduler.step()
-            record.show(bar)  # and watch, log, write the checkpoint
-    if len(record) < steps:
-        raise ValueError(f"the batches ran out: {len(record)} found, {steps} steps are wanted.")
-    return record.losses
+            history.after_step(bar)
+    if len(history) < steps:
+        raise ValueError(f"the batches ran out: {len(history)} found, {steps} steps are wanted.")
+    return history.losses
 
 
 def _match_layout(optimiser):
     """Give Adam's moments the strides of their weights, which a file does not keep.
 
-    Of other strides, the fused Adam of CUDA takes none, and that of a CPU takes the wrong numbers.
+    With other strides the fused Adam fails on CUDA, and takes the wrong numbers on a CPU.
     """
     for weight, state in optimiser.state.items():
         for name, value in state.items():
@@ -229,7 +237,7 @@ def _match_layout(optimiser):
 
 
 def _check_schedule(scheduler):
-    """Raise ValueError for a schedule that wants to be told something at each step."""
+    """Raise ValueError for a schedule whose step() needs an argument."""
     try:
         inspect.signature(scheduler.step).bind()
     except TypeError as error:
@@ -240,18 +248,18 @@ def _check_schedule(scheduler):
 
 
 def _as_json(state):
-    """As it comes back from a file; of what JSON cannot hold, the kind."""
+    """The state as JSON gives it back; the name of the type for what JSON cannot hold."""
 
-    def kind(one):
+    def number_or_type(value):
         try:
-            return plain_number(one)
+            return plain_number(value)
         except TypeError:
-            return type(one).__name__
+            return type(value).__name__
 
-    return json.loads(json.dumps(state, default=kind))
+    return json.loads(json.dumps(state, default=number_or_type))
 
 
-class _Machine:
+class _Backend:
     """In how many bits a step computes, and in how many processes."""
 
     def __init__(self, model, optimiser, precision, compiled, fabric):
@@ -275,12 +283,12 @@ class _Machine:
         self.scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
         self.network = model  # as it was given; a Fabric renames the weights of its own
         # A buffer may hold infinity from the beginning, as a mask for attention does.
-        trained = dict(model.named_parameters())
-        kept = {**trained, **dict(model.named_buffers())}
-        self.finite = [
+        weights = dict(model.named_parameters())
+        stored = {**weights, **dict(model.named_buffers())}
+        self.to_check = [
             name
             for name, value in model.state_dict().items()
-            if name in trained or (name in kept and _is_real(value) and _all_finite(value))
+            if name in weights or (name in stored and _is_real(value) and _all_finite(value))
         ]
 
     def share(self, *parts):
@@ -291,36 +299,42 @@ class _Machine:
             raise ValueError(f"{len(parts[0])} slices do not divide among {self.world} processes.")
         return tuple(part[self.rank :: self.world] for part in parts)
 
-    def answer(self, images):
+    def forward(self, images):
+        """The model's output, computed in this precision."""
         if self.dtype is None:
             return self.model(images)
         with torch.autocast(self.device.type, self.dtype):
             return self.model(images)
 
-    def backward(self, value):
-        if self.fabric:
-            self.fabric.backward(value)  # and the mean of the processes' gradients
+    def update_weights(self, value):
+        """`loop.update_weights`, by way of the Fabric or the scaler where there is one."""
+        optimiser = self.optimiser
+        if self.fabric:  # it scales the loss, and averages the gradients of all processes
+            value = SimpleNamespace(backward=partial(self.fabric.backward, value))
         elif self.scaler:
-            self.scaler.scale(value).backward()
-        else:
-            value.backward()
-
-    def step(self):
-        if self.scaler:
-            self.scaler.step(self.optimiser)  # not where a gradient has overflowed
-            self.scaler.update()
-        else:
-            self.optimiser.step()
+            value, optimiser = self.scaler.scale(value), _ScaledOptimiser(optimiser, self.scaler)
+        update_weights(optimiser, value)
 
     def is_finite(self):
-        """Whether all weights are numbers, and all averages that were so in the beginning."""
+        """Whether all weights are finite, and all buffers that were so at the beginning."""
         state = self.network.state_dict()
-        return bool(torch.stack([_all_finite(state[name]) for name in self.finite]).all())
+        return bool(torch.stack([_all_finite(state[name]) for name in self.to_check]).all())
 
-    def mean(self, value):
+    def mean_over_processes(self, value):
         """The loss of the whole batch, detached."""
         value = value.detach()
         return self.fabric.all_reduce(value, reduce_op="mean") if self.world > 1 else value
+
+
+class _ScaledOptimiser:
+    """An optimiser that gets the gradients of a loss multiplied by a scaler."""
+
+    def __init__(self, optimiser, scaler):
+        self.zero_grad, self.optimiser, self.scaler = optimiser.zero_grad, optimiser, scaler
+
+    def step(self):
+        self.scaler.step(self.optimiser)  # skips the step if a gradient overflowed
+        self.scaler.update()
 
 
 def _is_real(tensor):
@@ -328,13 +342,13 @@ def _is_real(tensor):
 
 
 def _all_finite(tensor):
-    if tensor.itemsize == 1:  # of a float in 8 bits, torch does not say whether it is finite
+    if tensor.itemsize == 1:  # torch cannot tell whether a float in 8 bits is finite
         tensor = tensor.float()
     return tensor.isfinite().all()
 
 
 class _Compiled(torch.nn.Module):
-    """A network as torch.compile makes it; where that fails, as it was."""
+    """A network that torch.compile has compiled, or the network itself where that fails."""
 
     def __init__(self, model):
         super().__init__()
@@ -348,35 +362,38 @@ class _Compiled(torch.nn.Module):
         try:
             return self.fast(images)
         except torch._dynamo.exc.TorchDynamoException as error:
-            said = " ".join(str(error).split())[:200]
-            warnings.warn(f"torch.compile failed, training goes on without: {said}", stacklevel=2)
+            reason = " ".join(str(error).split())[:200]
+            warnings.warn(
+                f"torch.compile failed, training goes on without: {reason}", stacklevel=2
+            )
             self.fast = None
             return self.model(images)
 
 
-class _Record:
-    """The losses so far, who watches them, and the checkpoint."""
+class _History:
+    """The losses so far, and the watch, log and checkpoint that receive them."""
 
-    def __init__(self, steps, watch, checkpoint, log, machine):
-        self.losses, self.waiting, self.rates = [], [], []
-        self.steps, self.watch, self.checkpoint, self.machine = steps, watch, checkpoint, machine
+    def __init__(self, steps, watch, checkpoint, log, backend):
+        self.losses, self.unread, self.rates = [], [], []
+        self.steps, self.watch, self.checkpoint, self.backend = steps, watch, checkpoint, backend
         self.log, self.writer = log, None
-        self.every = READ_EVERY if machine.device.type == "cuda" else 1  # reading makes one wait
-        self.saved = self.seen = 0
+        self.read_every = READ_EVERY if backend.device.type == "cuda" else 1
+        self.saved = self.reported = 0  # steps
 
     def __len__(self):
-        return len(self.losses) + len(self.waiting)
+        """Steps whose loss has been computed, read or not."""
+        return len(self.losses) + len(self.unread)
 
     def resume(self, parts, configuration):
-        """Go on from the checkpoint, where there is one."""
-        machine = self.machine
-        scaler = machine.fabric.strategy.precision if machine.fabric else machine.scaler
+        """Resume from the checkpoint, where there is one."""
+        fabric = self.backend.fabric
+        scaler = fabric.strategy.precision if fabric else self.backend.scaler
         parts |= {"scaler": scaler}
         if hasattr(self.watch, "state_dict"):
             parts["watch"] = self.watch
         self.parts = {name: part for name, part in parts.items() if part is not None}
-        how = {"precision": self.machine.precision, "processes": self.machine.world}
-        self.configuration = configuration | how
+        computed = {"precision": self.backend.precision, "processes": self.backend.world}
+        self.configuration = configuration | computed
         if self.checkpoint:
             for name, part in self.parts.items():
                 if not hasattr(part, "load_state_dict"):
@@ -386,71 +403,72 @@ class _Record:
                     )
             self.checkpoint.rehearse(self.parts, self.configuration)
             self.losses = self.checkpoint.load(self.parts, self.configuration)
-            self.saved = self.seen = len(self.losses)
+            self.saved = self.reported = len(self.losses)
             _match_layout(self.parts["optimiser"])
 
     def __enter__(self):
-        if self.log is not None and self.machine.rank == 0 and len(self) < self.steps:
-            from torch.utils.tensorboard import SummaryWriter  # slow, and not for everyone
+        if self.log is not None and self.backend.rank == 0 and len(self) < self.steps:
+            from torch.utils.tensorboard import SummaryWriter  # slow, and an optional package
 
-            # What was logged between the checkpoint and the end of a killed process is left out.
+            # Remove what a killed process logged after its last checkpoint.
             self.writer = SummaryWriter(self.log, purge_step=len(self) + 1)
 
     def __exit__(self, *error):
         if self.writer:
             self.writer.close()
 
-    def note(self, value):
-        """Read the loss, on a GPU every READ_EVERY steps. Raises ValueError where not finite."""
-        self.waiting.append(self.machine.mean(value))
+    def record(self, value):
+        """Read the loss, on CUDA every READ_EVERY steps. Raises ValueError if it is not finite."""
+        self.unread.append(self.backend.mean_over_processes(value))
         self.rates.append(float(self.parts["optimiser"].param_groups[0]["lr"]))
-        if len(self) % self.every and len(self) not in (1, self.steps):
+        if len(self) % self.read_every and len(self) not in (1, self.steps):
             return
-        read, self.waiting = torch.stack(self.waiting).tolist(), []
-        for one in read:
-            self.losses.append(one)
-            if not math.isfinite(one):
-                raise ValueError(self.stopped(f"the loss became {one}"))
+        new_losses, self.unread = torch.stack(self.unread).tolist(), []
+        for new_loss in new_losses:
+            self.losses.append(new_loss)
+            if not math.isfinite(new_loss):
+                raise ValueError(self.error_message(f"the loss became {new_loss}"))
 
-    def show(self, bar):
-        """After the step: progress bar, watch, log, checkpoint."""
-        if self.waiting:
+    def after_step(self, bar):
+        """Progress bar, watch, log, checkpoint."""
+        if self.unread:
             return
         bar.set_postfix(loss=f"{self.losses[-1]:.3f}", refresh=False)
-        bar.update(len(self) - self.seen)
-        new, self.seen = range(self.seen, len(self)), len(self)
+        bar.update(len(self) - self.reported)
+        new_steps, self.reported = range(self.reported, len(self)), len(self)
         rates, self.rates = self.rates, []
-        due = len(self) == self.steps or (
+        save_due = len(self) == self.steps or (
             self.checkpoint and len(self) - self.saved >= self.checkpoint.every
         )
-        # All processes look, so that none waits for one that has stopped.
-        if due and not self.machine.is_finite():
-            raise ValueError(self.stopped("a weight is no number any more"))
-        if self.machine.rank == 0:
-            self.tell(new, rates, due)
-        if due:
+        # Every process checks, so that none waits for one that has stopped.
+        if save_due and not self.backend.is_finite():
+            raise ValueError(self.error_message("a weight is no number any more"))
+        if self.backend.rank == 0:
+            self.report(new_steps, rates, save_due)
+        if save_due:
             self.saved = len(self)
 
-    def tell(self, new, rates, due):
-        """Watch, log, and write the checkpoint when it is due."""
+    def report(self, new_steps, rates, save_due):
+        """Call the watch, log the scalars, and save the checkpoint when it is due."""
         if self.watch:
-            for step in new:
+            for step in new_steps:
                 self.watch(step + 1, self.losses[step])
         if self.writer:
-            self.write(new, rates)
-        if self.checkpoint and due:
+            self.log_scalars(new_steps, rates)
+        if self.checkpoint and save_due:
             self.checkpoint.save(self.parts, self.losses, self.configuration)
 
-    def write(self, new, rates):
-        """TensorBoard's scalars; sigma and lambda2 as they are after the newest step."""
-        for step, rate in zip(new, rates, strict=True):
+    def log_scalars(self, new_steps, rates):
+        """Write TensorBoard's scalars; sigma and lambda2 as they are after the newest step."""
+        for step, rate in zip(new_steps, rates, strict=True):
             self.writer.add_scalar("loss", self.losses[step], step + 1)
             self.writer.add_scalar("learning rate", rate, step + 1)
         std = getattr(self.parts["model"], "std", None)
         for name in ("sigma", "lambda2") if std is not None else ():
             self.writer.add_scalar(name, getattr(std, name).item(), len(self))
 
-    def stopped(self, what):
+    def error_message(self, what):
+        """What went wrong, at which step, and what to do."""
         rate = self.parts["optimiser"].param_groups[0]["lr"]
         last = ""
         if self.checkpoint:
@@ -465,7 +483,7 @@ class _Record:
         )
 
 
-# --- where, and watching ------------------------------------------------------------------------
+# --- device, precision and plot ------------------------------------------------------------------
 
 
 def best_device():
@@ -476,10 +494,10 @@ def best_device():
 
 
 def best_precision(device):
-    """How many bits a device takes in its stride: one of PRECISIONS.
+    """The fastest precision that a device has hardware for: one of PRECISIONS.
 
     bf16 where CUDA hardware has it, fp16 on older cards such as a T4 (which would emulate bf16,
-    slowly), float32 elsewhere. STD, the loss and the weights are kept in 32 bits with all of them.
+    slowly), float32 elsewhere. STD, the loss and the weights stay in 32 bits with all of them.
     """
     if torch.device(device).type != "cuda":
         return "float32"
@@ -489,22 +507,22 @@ def best_precision(device):
 class LossPlot:
     """A watch for `fit` that draws the losses in a notebook while they come in.
 
-    seconds: at least so long between two drawings. window: steps of the running mean. Outside a
-    notebook it draws nothing. `draw()` once more when the training has ended.
+    seconds: the shortest time between two drawings. window: steps of the running mean. Outside a
+    notebook it draws nothing. Call `draw()` once more when the training has ended.
     """
 
     def __init__(self, seconds=0.5, window=10):
         self.seconds, self.window = seconds, window
-        self.losses, self.drawn, self.place = [], -math.inf, None
+        self.losses, self.drawn_at, self.display = [], -math.inf, None
 
     def __call__(self, step, loss):
         self.losses.append((step, loss))
-        if time.monotonic() - self.drawn >= self.seconds:
+        if time.monotonic() - self.drawn_at >= self.seconds:
             self.draw()
 
     def draw(self):
-        """Draw now, in the place of the last drawing."""
-        self.drawn = time.monotonic()
+        """Draw now; the new drawing replaces the last one."""
+        self.drawn_at = time.monotonic()
         if not self.losses or not _in_notebook():
             return
         import matplotlib.pyplot as plt
@@ -515,15 +533,15 @@ class LossPlot:
         steps, losses = np.array(self.losses).T
         window = min(self.window, len(losses))
         figure, axes = plt.subplots(figsize=(6, 2.6))
-        axes.plot(steps, losses, ".", color=plots.MUTED, markersize=3, label="a step")
+        axes.plot(steps, losses, ".", color=plots.MUTED, markersize=3, label="each step")
         mean = np.convolve(losses, np.full(window, 1 / window), "valid")
         axes.plot(steps[window - 1 :], mean, color=plots.BLUE, label=f"mean of {window}")
         axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
         axes.legend()
-        if self.place is None:
-            self.place = display(figure, display_id=True)
+        if self.display is None:
+            self.display = display(figure, display_id=True)
         else:
-            self.place.update(figure)
+            self.display.update(figure)
         plt.close(figure)
 
 

@@ -11,8 +11,8 @@ def dice_loss(probability, target, smooth=1.0, over="slice"):
 
     probability: (N, ...) in [0, 1]. target: the same shape, 0 or 1. smooth: s > 0 keeps the
     fraction defined where both are empty, which then costs nothing; with s = 0 it is nan there.
-    over: "slice", one fraction for every sample, then their mean; "nodule", the mean over the
-    samples whose target is not empty, 0 where all are; "batch", one fraction for all samples.
+    over: "slice", one fraction per sample, then their mean; "nodule", the mean over the samples
+    whose target is not empty, 0 where all are; "batch", one fraction for all samples.
     Returns a 0-d tensor, differentiable in the probability. Raises TypeError for what is no
     tensor, ValueError for different shapes, an empty batch, smooth < 0 or another `over`. The soft
     Dice of Milletari et al. (3DV 2016), here without squares in the denominator.
@@ -46,25 +46,24 @@ def multitask_loss(output, mask, has_nodule, lambda1=1.0, lambda2=1.0, dice_over
     output: what a network of the lesson returns, `nodule_lesson.networks.Output`. mask:
     (N, 1, H, W), 0 or 1, of any type. has_nodule: (N,), 0 or 1. Without a classifier
     (output.nodule is None) the last term is missing. Both weights are 1 in the paper, and are not
-    those of its Eqs. (4) and (5), which have the same names. dice_over: what the Dice loss is
-    taken over, see `dice_loss`; the paper does not say. Both cross entropies are of logits: they
-    stay finite where a probability in float32 has become 0 or 1. Returns a 0-d tensor; raises
-    ValueError for other shapes. It does not look at values, which would make a GPU wait at every
-    step: 0 and 255 must be made 0 and 1 before.
+    those of its Eqs. (4) and (5), which have the same names. dice_over: the `over` of `dice_loss`;
+    the paper does not say which. Both cross entropies are computed from logits: they stay finite
+    where a probability in float32 has become 0 or 1. Returns a 0-d tensor; raises ValueError for
+    other shapes. Values are not checked, which would synchronise a GPU at every step: masks of 0
+    and 255 must be made 0 and 1 before.
     """
-    if not torch.is_tensor(mask) or mask.shape != output.logits.shape:
-        found = tuple(mask.shape) if torch.is_tensor(mask) else type(mask).__name__
-        raise ValueError(f"mask must have the shape {tuple(output.logits.shape)}, found {found}.")
+    _check_shape("mask", mask, output.logits.shape)
     mask = mask.to(output.logits.dtype)
     loss = dice_loss(output.mask, mask, over=dice_over)
     loss = loss + lambda1 * F.binary_cross_entropy_with_logits(output.logits, mask)
     if output.nodule is None:
         return loss
-    if not torch.is_tensor(has_nodule) or has_nodule.shape != output.nodule_logits.shape:
-        found = (
-            tuple(has_nodule.shape) if torch.is_tensor(has_nodule) else type(has_nodule).__name__
-        )
-        wanted = tuple(output.nodule_logits.shape)
-        raise ValueError(f"has_nodule must have the shape {wanted}, found {found}.")
+    _check_shape("has_nodule", has_nodule, output.nodule_logits.shape)
     target = has_nodule.to(output.nodule_logits.dtype)
     return loss + lambda2 * F.binary_cross_entropy_with_logits(output.nodule_logits, target)
+
+
+def _check_shape(name, value, shape):
+    given = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
+    if given != tuple(shape):
+        raise ValueError(f"{name} must have the shape {tuple(shape)}, found {given}.")
