@@ -4,8 +4,8 @@ Values are one number per unit, usually one Dice per lesion. Lesions of one pati
 independent: they share the scanner, the dose and the lung. So intervals are bootstrapped by
 *cluster*: whole patients are drawn with replacement, as many as there are, each with all of its
 lesions (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). With few
-clusters such intervals are too short; `tests/test_statistics.py` and the chapter *Reading the
-tables* measure by how much.
+clusters such intervals are too short; `tests/evaluation/test_statistics.py` and the chapter
+*Reading the tables* measure by how much.
 
 nan is an undefined value, such as the distance to an empty outline. It is left out, and so is a
 pair with a nan.

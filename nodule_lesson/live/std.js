@@ -1,5 +1,5 @@
 // The mathematics of nodule_lesson.std for square fields, fast enough for a slider.
-// Fields are row-major arrays of n * n numbers. tests/test_widgets.py holds every function here to
+// Fields are row-major arrays of n * n numbers. tests/live/test_live_figures.py holds every function here to
 // the Python package.
 
 // Half a Gaussian kernel: taps w[0..r], normalised as in `gaussian_matrix`. Outer taps whose sum is

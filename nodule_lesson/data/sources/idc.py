@@ -5,8 +5,8 @@ files with a prefix over plain HTTPS (ListObjectsV2), so that no client library 
 UUIDs are in a manifest, data_scripts/idc_manifest.csv, which make_idc_manifest.py made from the
 Commons' own index.
 
-This is tested with a local server (tests/test_download_idc.py); the Commons could not be reached
-when this was written.
+This is tested with a local server (tests/data/test_download_idc.py); the Commons could not be
+reached when this was written.
 """
 
 import csv

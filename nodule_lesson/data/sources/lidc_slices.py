@@ -7,7 +7,7 @@ These are the smallest real data: no CT has to be opened. They lack Hounsfield u
 and the numbers of the scans; these cells of slices.csv are empty.
 
 `convert` was tried with a folder of five patients, `download` with a substitute for kagglehub
-(tests/test_download_lidc_slices.py): Kaggle could not be reached when this was written.
+(tests/data/test_download_lidc_slices.py): Kaggle could not be reached when this was written.
 """
 
 import re

@@ -5,8 +5,8 @@ The API of Zenodo gives name, length, md5 and address of each file. The md5 of t
 written here, copied from two public download scripts: a record with other ones is not what this
 lesson was written for. (The older record 2595813 has a broken subset5.)
 
-This is tested with a local server (tests/test_download_luna16.py); Zenodo could not be reached
-when this was written.
+This is tested with a local server (tests/data/test_download_luna16.py); Zenodo could not be
+reached when this was written.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Answers to the exercises of book/my_topic.md, for tests/test_exercises.py."""
+"""Answers to the exercises of book/my_topic.md, for test_exercises.py."""
 
 import math
 

@@ -1,0 +1,303 @@
+"""The files that describe the repository agree with each other, and `make` does what it says."""
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+PUBLISH = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text(encoding="utf-8"))
+
+spec = importlib.util.spec_from_file_location("address", ROOT / "tools" / "address.py")
+address = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(address)
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    exact = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in exact.items()}
+
+
+def requirements():
+    for text in PROJECT["dependencies"] + sum(EXTRAS.values(), []):
+        yield Requirement(text)
+
+
+def committed_files():
+    """Tracked files and those that would be: what git does not ignore."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+
+
+# --- versions -----------------------------------------------------------------------------------
+
+
+def test_every_range_admits_the_version_that_ci_installs():
+    for requirement in requirements():
+        if canonicalize_name(requirement.name) == PROJECT["name"]:
+            continue
+        version = pins()[canonicalize_name(requirement.name)]
+        assert version in requirement.specifier, f"{requirement} does not admit {version}"
+
+
+def test_exact_versions_stand_in_constraints_alone():
+    assert all(re.fullmatch(r"[\w.]+", version) for version in pins().values())
+    for requirement in requirements():
+        assert not any(s.operator in ("==", "===") for s in requirement.specifier), requirement
+    for name in ("environment.yml", "README.md", "Makefile", ".ci/run"):
+        assert not re.search(r"[\w\]]==\d", (ROOT / name).read_text(encoding="utf-8")), name
+
+
+def test_ranges_admit_what_colab_ships():
+    # An install that replaced one of these would break a Colab runtime (CONTRIBUTING.md).
+    colab = {"torch": "2.11", "numpy": "2.1.3", "matplotlib": "3.10.0", "ipython": "7.34"}
+    colab |= {"ipywidgets": "7.7.1", "scipy": "1.16.3", "tqdm": "4.67.1", "pillow": "11.3.0"}
+    colab |= {"filelock": "3.20.0", "requests": "2.32.4", "urllib3": "2.5.0"}
+    colab |= {"safetensors": "0.4.3"}  # the least that its transformers admit
+    colab |= {"scikit-image": "0.25.2"}
+    extras = EXTRAS["notebook"] + EXTRAS["data"]
+    asked = [Requirement(text) for text in PROJECT["dependencies"] + extras]
+    absent = {"SimpleITK", PROJECT["name"]}  # what Colab lacks cannot be replaced
+    asked = [requirement for requirement in asked if requirement.name not in absent]
+    assert {r.name for r in asked} == set(colab)
+    for requirement in asked:
+        assert colab[requirement.name] in requirement.specifier, requirement
+
+
+def test_python_versions_agree():
+    lowest = PROJECT["requires-python"].removeprefix(">=")
+    assert f"python>={lowest}" in yaml.safe_load(read("environment.yml"))["dependencies"]
+    assert f"sys.version_info >= ({lowest.replace('.', ', ')})" in read("Makefile")
+    assert f"Python {lowest} or newer" in read("README.md")
+    tested = CI["jobs"]["test"]["strategy"]["matrix"]["python"]
+    published = PUBLISH["jobs"]["build"]["steps"][1]["with"]["python-version"]
+    assert lowest in tested and published in tested
+    assert all(version in SpecifierSet(PROJECT["requires-python"]) for version in tested)
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_extras_are_the_same_everywhere():
+    installed = "-e .[book,test,data]"
+    conda = yaml.safe_load(read("environment.yml"))["dependencies"]
+    assert conda[-1] == {"pip": [installed]}
+    assert installed.replace(".[", "'.[") + "'" in read("Makefile")
+    assert ".[book,test,data]" in read("README.md")
+    assert set(EXTRAS) >= {"notebook", "book", "test", "data", "dev"}
+    assert EXTRAS["dev"] == ["nodule-lesson[book,test,data]"]
+
+
+def test_ci_runs_the_command_of_the_readme():
+    steps = [step.get("run") for step in CI["jobs"]["test"]["steps"]]
+    assert ".ci/run" in steps
+    assert read(".ci/run").rstrip().endswith("\nmake test")
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert "make book" in [step.get("run") for step in PUBLISH["jobs"]["build"]["steps"]]
+    commands = re.findall(r"^make (book|test)$", read("README.md"), re.MULTILINE)
+    assert commands[:2] == ["book", "test"]
+
+
+def test_notebooks_install_the_package_from_the_address():
+    twins = sorted((ROOT / "book").glob("*.ipynb"))
+    assert twins, "no chapter has a notebook: run make notebooks"
+    for twin in twins:
+        cells = json.loads(twin.read_text(encoding="utf-8"))["cells"]
+        first = "".join(next(c for c in cells if c["cell_type"] == "code")["source"])
+        assert f"git+{address.repository_address(ROOT)}@v{PROJECT['version']}" in first, twin.name
+        assert "nodule-lesson[notebook] @" in first, twin.name
+
+
+# --- the public address -----------------------------------------------------------------------
+
+
+def test_the_copies_hold_the_address_of_the_configuration():
+    assert address.stale_copies(ROOT) == []
+    assert address.copied_address(ROOT) == CONFIG["repository"]["url"]
+    assert address.repository_address(ROOT) == CONFIG["repository"]["url"]
+
+
+def test_the_address_stands_nowhere_else():
+    here = address.repository_address(ROOT)
+    elsewhere = [text.split("://")[1].encode() for text in (here, address.pages_address(here))]
+    # Written by tools/address.py and tools/notebook_builder.py.
+    allowed = {ROOT / name for name in ("_config.yml", *address.COPIES)}
+    allowed |= set((ROOT / "book").glob("*.ipynb"))
+    for path in set(committed_files()) - allowed:
+        content = path.read_bytes()
+        assert not any(text in content for text in elsewhere), path.relative_to(ROOT)
+
+
+def test_a_fork_changes_the_address_in_one_place(tmp_path):
+    for name in ("_config.yml", *address.COPIES):
+        shutil.copy(ROOT / name, tmp_path)
+    config = tmp_path / "_config.yml"
+    old = address.repository_address(ROOT)
+    config.write_text(
+        config.read_text(encoding="utf-8").replace(old, "https://github.com/Ada/a-fork"),
+        encoding="utf-8",
+    )
+    assert address.stale_copies(tmp_path) == list(address.COPIES)
+    assert set(address.renew_copies(tmp_path)) == set(address.COPIES)
+    assert address.stale_copies(tmp_path) == []
+    assert address.renew_copies(tmp_path) == []
+    for name in address.COPIES:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "https://github.com/Ada/a-fork" in text
+        assert old not in text and address.pages_address(old) not in text
+    assert "https://ada.github.io/a-fork/" in (tmp_path / "CITATION.cff").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize("wrong", ["https://example.org/a/b", "https://github.com/a", "a/b"])
+def test_a_wrong_address_is_refused(tmp_path, wrong):
+    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {wrong}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="wanted is https://github.com/OWNER/NAME"):
+        address.repository_address(tmp_path)
+
+
+def test_the_pages_hold_the_address(site):
+    here = address.repository_address(ROOT)
+    page = (site / "book" / "index.html").read_text(encoding="utf-8")
+    assert f'rel="canonical" href="{address.pages_address(here)}book/index.html"' in page
+    assert f'property="og:url" content="{address.pages_address(here)}book/index.html"' in page
+    assert f"{here}/edit/main/book/index.md" in page
+    assert f"{here}/issues/new" in page
+    preview = re.search(r'property="og:image" content="(.*?)"', page)[1]
+    assert preview.startswith(address.pages_address(here))
+    assert (site / preview.removeprefix(address.pages_address(here))).exists()
+
+
+# --- the package --------------------------------------------------------------------------------
+
+
+def test_importing_the_package_is_quick():
+    program = (
+        "import time, torch; start = time.perf_counter(); import nodule_lesson, nodule_lesson.std;"
+        "print(time.perf_counter() - start)"
+    )
+    # The fastest of a few: what else the machine does can only add.
+    command = [sys.executable, "-c", program]
+    runs = [subprocess.run(command, capture_output=True, check=True) for _ in range(3)]
+    seconds = min(float(run.stdout) for run in runs)
+    assert seconds < 0.2, f"{seconds:.3f} s"
+
+
+def test_a_wheel_holds_all_of_the_package(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "LICENSE-TEXT"):
+        shutil.copy(ROOT / name, source)
+    leave = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "nodule_lesson", source / "nodule_lesson", ignore=leave)
+    found = ROOT / "book" / "results" / "experiments"
+    shutil.copytree(found, source / "book" / "results" / "experiments")
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run([*pip, "-w", str(tmp_path), str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    here = {p.relative_to(ROOT) for p in (ROOT / "nodule_lesson").rglob("*") if p.is_file()}
+    here = {p.as_posix() for p in here if "__pycache__" not in p.parts}
+    assert here <= names, f"not in the wheel: {sorted(here - names)}"
+    assert any(name.endswith(".js") for name in here)
+    # What the experiments found travels with it: chapters on Colab read their numbers there.
+    found = {p.relative_to(found).as_posix() for p in found.rglob("*.json")}
+    assert {f"nodule_lesson/results/{name}" for name in found} <= names
+    for licence in ("LICENSE", "LICENSE-TEXT"):
+        assert any(name.endswith(f"licenses/{licence}") for name in names)
+
+
+# --- the rest of the house ----------------------------------------------------------------------
+
+
+def test_make_explains_every_target():
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    # Under `make test` this make would be a make within a make, and would say so.
+    ours = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    env = {key: value for key, value in os.environ.items() if key not in ours}
+    run = subprocess.run(["make"], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    phony = re.search(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)[1].split()
+    assert {"book", "serve", "test", "notebooks", "check", "results", "clean"} <= set(phony)
+    lines = [line.split(maxsplit=1) for line in run.stdout.splitlines()[1:]]
+    assert [name for name, _ in lines] == phony
+    assert all(len(text) > 15 for _, text in lines)
+
+
+def test_licences_are_there():
+    assert "Redistribution and use in source and binary forms" in read("LICENSE")
+    assert "creativecommons.org/licenses/by/4.0" in read("LICENSE-TEXT")
+    assert "Apache License" in read("vendor/mathjax/LICENSE")
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["license"] == PROJECT["license"] == "BSD-3-Clause"
+    assert citation["version"] == PROJECT["version"]
+    for name in ("README.md", "LICENSE-TEXT", "CITATION.cff"):
+        assert re.search(r"not\s+for\s+clinical\s+use", read(name)), name
+
+
+def test_no_file_names_a_place_on_one_machine():
+    # The folders of home directories, and those where this repository was written.
+    places = re.compile(rb"(?<![\w.-])/(home|Users|root|work|mnt|tmp)/[\w.-]")
+    for path in committed_files():
+        if "vendor" in path.relative_to(ROOT).parts or path == Path(__file__):
+            continue
+        found = places.search(path.read_bytes())
+        assert not found, f"{path.relative_to(ROOT)} names {found[0].decode()}"
+
+
+def test_files_are_small_enough_for_every_clone():
+    for path in committed_files():
+        assert path.stat().st_size < 3_000_000, f"{path.relative_to(ROOT)} is too large"
+
+
+def test_the_readme_names_every_folder():
+    folders = {p.relative_to(ROOT).parts[0] for p in committed_files() if p.parent != ROOT}
+    for folder in folders - {".ci", ".github"}:
+        assert f"`{folder}/" in read("README.md"), f"the README does not say what {folder}/ is"
+
+
+def without_encoding(call):
+    """Whether a call reads or writes text as the system likes: on Windows, not as UTF-8."""
+    if any(keyword.arg == "encoding" for keyword in call.keywords):
+        return False
+    if isinstance(call.func, ast.Attribute):
+        most = {"read_text": 0, "write_text": 1}.get(call.func.attr)
+        return most is not None and len(call.args) <= most
+    if not isinstance(call.func, ast.Name) or call.func.id != "open":
+        return False
+    return "b" not in (ast.unparse(call.args[1]) if len(call.args) > 1 else "")
+
+
+def test_code_reads_and_writes_text_as_utf_8():
+    calls = [ast.parse(text).body[0].value for text in ("p.read_text()", "open(p, 'w')")]
+    assert all(without_encoding(call) for call in calls)
+    assert not without_encoding(ast.parse("open(p, 'rb')").body[0].value)
+    for part in ("nodule_lesson", "tools", "benchmarks", "studies", "data_scripts", "tests"):
+        for path in (ROOT / part).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call):
+                    assert not without_encoding(node), f"{path.name}:{node.lineno}"
