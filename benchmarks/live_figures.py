@@ -25,7 +25,7 @@ from playwright.sync_api import sync_playwright
 from nodule_lesson.provenance import provenance, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
-CORE = ROOT / "nodule_lesson" / "live" / "std.js"
+CORE = ROOT / "nodule_lesson" / "widgets" / "core.js"
 SIGMAS, SLOWDOWNS = (1.0, 3.0, 10.0), (1, 4)
 SETTING = {"lambda1": 1.0, "lambda2": 1.0, "c": 0.5, "epsilon": 1.0, "iterations": 10}
 FLAGS = [

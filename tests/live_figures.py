@@ -1,7 +1,7 @@
-"""Playwright helpers for live figures: a page that records its errors, a figure, a touch driver.
+"""What the tests of live figures share: a tab that tells on its page, a figure, a finger.
 
-Every control is moved as a reader would move it. After each move the `state` of the figure, which
-is what the page has drawn, must equal what the same figure computes in Python.
+Every control is moved as a reader would move it, and after each move `state`, what the page drew,
+must be what the figure's other face computes in Python.
 """
 
 import base64
@@ -94,16 +94,16 @@ def visits(browser, server):
         if message.type in ("error", "warning") and not expected:
             note(message.type)(message.text)
 
-    def request(request):
-        if not request.url.startswith((f"{server}/", "data:", "blob:")):
-            note("asked for")(request.url)
+    def request(asked):
+        if not asked.url.startswith((f"{server}/", "data:", "blob:")):
+            note("asked for")(asked.url)
 
     def go(name, *, alive=True, query="", html=None, equations=True, **options):
         context = browser.new_context(**{**DESK, **options})
         contexts.append(context)
         context.on("request", request)
-        if options.get("java_script_enabled", True):  # without it no script arrives, as intended
-            context.on("requestfailed", lambda request: note("failed")(request.url))
+        if options.get("java_script_enabled", True):  # else no script arrives, as intended
+            context.on("requestfailed", lambda asked: note("failed")(asked.url))
         tab = context.new_page()
         tab.on("console", console)
         tab.on("pageerror", note("error"))

@@ -51,9 +51,9 @@ class Choice:
 class LiveFigure:
     """A figure with controls, shown by Jupyter as widgets and by the book as a page element.
 
-    module: the file of the module that makes it; its script, live.js, is in the same folder.
-    compute(parameters) returns a dictionary of arrays, at least `field`, which is drawn, and
-    `input`, from which it was computed. draw(parameters, result) returns a matplotlib Figure.
+    module: the file of the module that makes it; its script, live.js, stands beside that.
+    compute(parameters) gives a dictionary with at least `input` and `field`, arrays: what is
+    drawn and what it was computed from. draw(parameters, result) gives a matplotlib Figure.
     """
 
     name: str
@@ -155,10 +155,10 @@ def _widget(ipywidgets, control):
 
 
 def _bundle(home):
-    """The script of the figure joined with those that it imports, so the page loads no other file.
+    """The figure's script with those that it imports, as one: the page loads no other file.
 
-    It becomes a function and not a module, since a page runs modules last, after a megabyte of the
-    theme's scripts, and a figure should respond at once.
+    A function rather than a module: a page runs its modules last, after a megabyte of the theme's
+    scripts, and a figure should answer at once.
     """
     files = (_HERE / "std.js", _HERE / "figure.js", home / "live.js")
     text = "".join(path.read_text(encoding="utf-8") for path in files)

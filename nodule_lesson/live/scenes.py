@@ -1,12 +1,12 @@
-"""Artificial logit fields for the live figures; std.js computes the same ones in the browser."""
+"""Made-up logit fields for the live figures; std.js draws the same ones in the browser."""
 
 import numpy as np
 
 
 def white_noise(n, seed):
-    """(n, n) standard normal numbers by mulberry32 and Box-Muller.
+    """(n, n) standard normal numbers from a counter: mulberry32 and Box-Muller.
 
-    They depend on a counter and not on a state, so that JavaScript and numpy give the same ones.
+    A counter, not a generator with a state, so that JavaScript and numpy give the same numbers.
     """
     counter = np.arange(n * n, dtype=np.uint32) * np.uint32(2) + np.uint32(seed * 65536 + 1)
     radius = np.sqrt(-2 * np.log(1 - uniform(counter)))
@@ -15,7 +15,7 @@ def white_noise(n, seed):
 
 
 def uniform(counter):
-    """Numbers in [0, 1) from uint32 counters of any shape, by mulberry32 without a state."""
+    """Numbers in [0, 1) from uint32 counters, of any shape: mulberry32 without a state."""
     a = counter * np.uint32(0x6D2B79F5)
     a = (a ^ (a >> 15)) * (a | 1)
     a = a ^ (a + (a ^ (a >> 7)) * (a | 61))
@@ -36,7 +36,7 @@ def _pleura(x, y):
     return np.maximum(1.2 * _edge(bump), -0.9 + 0.6 * _edge(wall))
 
 
-# Each scene: the standard deviation of its noise, and logits for x and y in 1/128 of the side.
+# Each scene: the standard deviation of its noise, and logits by place in 1/128 of the side.
 _SCENES = {
     "noisy disc": (0.7, lambda x, y: 0.6 * _edge(30 - np.hypot(x - 64, y - 64))),
     "strong and weak blob": (

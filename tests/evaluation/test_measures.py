@@ -461,14 +461,14 @@ BAD_SPACING = [
     ((1, -0.5), "spacing must be positive millimetres, found [1.0, -0.5]."),
     ((1, NAN), "spacing must be positive millimetres, found [1.0, nan]."),
     ((1, math.inf), "spacing must be positive millimetres, found [1.0, inf]."),
-    (0.7, "spacing must be (row_mm, column_mm), or one such pair a slice, found the shape ()."),
+    (0.7, "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape ()."),
     (
         (1, 1, 1),
-        "spacing must be (row_mm, column_mm), or one such pair a slice, found the shape (3,).",
+        "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape (3,).",
     ),
     (
         [(1, 1)] * 3,
-        "spacing must be (row_mm, column_mm), or one such pair a slice, found the shape (3, 2).",
+        "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape (3, 2).",
     ),
 ]
 
@@ -684,11 +684,11 @@ BAD_SUMMARIES = [
     ),
     (
         {"per": "lesion", "lesions": ["a", "b"]},
-        "lesions must be one label a slice, (1,), found (2,).",
+        "lesions must be one label per slice, (1,), found (2,).",
     ),
     (
         {"per": "lesion", "lesions": [["a", "b"]]},
-        "lesions must be one label a slice, (1,), found (1, 2).",
+        "lesions must be one label per slice, (1,), found (1, 2).",
     ),
 ]
 
