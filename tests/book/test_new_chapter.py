@@ -14,7 +14,12 @@ sys.path.append(str(ROOT / "tools"))
 
 from new_chapter import new_chapter  # noqa: E402
 
-TESTS = ("test_book_chapters", "test_chapter_code", "test_exercises", "test_statements")
+TESTS = (
+    "book/test_book_chapters",
+    "chapters/test_chapter_code",
+    "chapters/test_exercises",
+    "book/test_statements",
+)
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def test_a_new_chapter_passes_the_tests(copy):
         "book/zebra_crossing.md",
         "nodule_lesson/chapters/zebra_crossing/exercises.py",
         "nodule_lesson/chapters/zebra_crossing/figures.py",
-        "tests/answers/zebra_crossing.py",
+        "tests/chapters/answers/zebra_crossing.py",
     }  # fmt: skip
     assert {name for name in before if before[name] != after[name]} == {"_toc.yml"}
     old, new = (yaml.safe_load(contents["_toc.yml"]) for contents in (before, after))

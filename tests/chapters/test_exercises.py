@@ -24,7 +24,7 @@ def exercises():
 EXERCISES = dict(exercises())
 each_exercise = pytest.mark.parametrize("name", EXERCISES)
 
-# --- answers that the exercises do not know: tests/answers/CHAPTER.py ----------------------------
+# --- answers that the exercises do not know: answers/CHAPTER.py ----------------------------------
 
 
 def answers_of(chapter):
