@@ -1,4 +1,4 @@
-"""Checks of the arguments of `nodule_lesson.std`.
+"""Checks of the arguments of the layer.
 
 Each raises TypeError or ValueError with one sentence that names the argument. Functions that do
 not begin with `check_` also return the argument in the form that the computation needs.

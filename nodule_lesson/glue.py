@@ -1,4 +1,4 @@
-"""Numbers, texts and tables for the prose of a chapter, which refers to them by {glue:text}."""
+"""Numbers, texts and tables for the prose of a chapter: it shows them by {glue:text}."""
 
 from IPython.display import Markdown, display
 

@@ -1,4 +1,4 @@
-"""Evaluation: measures of a segmentation and their averages, statistics, and classical methods."""
+"""Measures of a segmentation and their averages, statistics, and classical methods."""
 
 from nodule_lesson.lazy import attributes
 

@@ -1,4 +1,4 @@
-"""Losses, batches, the bare training loop, `fit` for long trainings, and checkpoints."""
+"""Losses, batches, a bare training loop and one for long trainings, and checkpoints."""
 
 from nodule_lesson.lazy import attributes
 
