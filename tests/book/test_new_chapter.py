@@ -1,5 +1,6 @@
 """`make chapter` in a copy of the repository: what it writes passes the tests of a chapter."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def test_a_new_chapter_passes_the_tests(copy):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=copy,
-        env={"PYTHONPATH": str(copy), "NODULE_NO_SKIP": "1"},
+        env={**os.environ, "PYTHONPATH": str(copy), "NODULE_NO_SKIP": "1"},
         capture_output=True,
         text=True,
     )
