@@ -910,7 +910,7 @@ def test_the_script(folder, tmp_path):
     done = run(folder, tmp_path / "out", "--size", SIZE, "--workers", 1)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("2 scans in")
-    assert "888 scans, as LUNA16 has, would take" in done.stdout
+    assert "888 scans, as in LUNA16, would take" in done.stdout
     assert {*PatchSet.open(tmp_path / "out").slices["scan"]} == {"one", "two"}
     again = run(folder, tmp_path / "out", "--size", SIZE)
     assert "up to date" in again.stdout and "would take" not in again.stdout
