@@ -1,7 +1,7 @@
-"""What the tests of live figures share: a tab that tells on its page, a figure, a finger.
+"""What the tests of live figures share: their scripts in node, and their pages in a browser.
 
-Every control is moved as a reader would move it, and after each move `state`, what the page drew,
-must be what the figure's other face computes in Python.
+In a browser every control is moved as a reader would move it. After each move `state`, what the
+page drew, must be what the figure's other face computes in Python.
 """
 
 import base64
@@ -9,9 +9,13 @@ import functools
 import importlib
 import json
 import re
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from nodule_lesson.live.figure import as_json
 
 ROOT = Path(__file__).resolve().parents[1]
 ATOL = 1e-5
@@ -54,11 +58,9 @@ def make(name, **options):
     return getattr(module(name), name)(**options)
 
 
-def scripts(name):
-    """JavaScript of `live/std.js` and of a figure, without imports and exports, to run in node."""
-    files = (CHAPTERS.parent / "live" / "std.js", HOMES[name] / "live.js")
-    texts = (path.read_text(encoding="utf-8") for path in files)
-    return [re.sub(r"^(import [^;]*;\n|export )", "", text, flags=re.M) for text in texts]
+def parameters_of(name, **changes):
+    """The parameters of a figure at its start, some of them changed."""
+    return make(name).parameters | changes
 
 
 def calls_of(source):
@@ -76,6 +78,42 @@ SHOWN = {
 PAGES = [name for name, figures in SHOWN.items() if figures]
 
 
+# --- scripts in node ----------------------------------------------------------------------------
+
+STAND_IN = (Path(__file__).with_name("node") / "stand_in.js").read_text(encoding="utf-8")
+
+
+def in_node(node, program, data):
+    """`result` of a JavaScript program that finds `data`; typed arrays become lists, nan "NaN"."""
+    head = """import { readFileSync } from "node:fs";
+const data = JSON.parse(readFileSync(0, "utf8"));
+"""
+    tail = """
+const plain = (key, value) =>
+  ArrayBuffer.isView(value) ? Array.from(value) : Number.isNaN(value) ? "NaN" : value;
+process.stdout.write(JSON.stringify(result, plain));
+"""
+    with tempfile.NamedTemporaryFile("w", suffix=".mjs", encoding="utf-8") as script:
+        script.write(head + program + tail)
+        script.flush()
+        run = subprocess.run(
+            [node, script.name], input=as_json(data), capture_output=True, text=True
+        )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def page_states(node, name, settings, result="states", **data):
+    """What the page of a figure shows for each of the settings, as node/stand_in.js notes it.
+
+    result: another expression of JavaScript, to look at more. data: more for it to look at.
+    """
+    figure = make(name)
+    program = "".join({**figure.scripts(), "figure.js": STAND_IN}.values())
+    data |= {"settings": settings, "options": figure.options}
+    return in_node(node, f"{program}\nconst result = {result};", data)
+
+
 # --- a page, its figures, and what they should show ---------------------------------------------
 
 
@@ -87,23 +125,23 @@ def visits(browser, server):
     contexts, complaints = [], []
 
     def note(kind):
-        return lambda what: complaints.append(f"{kind}: {what}")
+        return lambda message: complaints.append(f"{kind}: {message}")
 
     def console(message):
         expected = any(text in message.text for text in ALLOWED)
         if message.type in ("error", "warning") and not expected:
             note(message.type)(message.text)
 
-    def request(asked):
-        if not asked.url.startswith((f"{server}/", "data:", "blob:")):
-            note("asked for")(asked.url)
+    def request(wanted):
+        if not wanted.url.startswith((f"{server}/", "data:", "blob:")):
+            note("request")(wanted.url)
 
     def go(name, *, alive=True, query="", html=None, equations=True, **options):
         context = browser.new_context(**{**DESK, **options})
         contexts.append(context)
         context.on("request", request)
         if options.get("java_script_enabled", True):  # else no script arrives, as intended
-            context.on("requestfailed", lambda asked: note("failed")(asked.url))
+            context.on("requestfailed", lambda failed: note("failed")(failed.url))
         tab = context.new_page()
         tab.on("console", console)
         tab.on("pageerror", note("error"))

@@ -2,11 +2,19 @@
 // `state`. live.py writes the root element with the controls' specification; `mount` brings it to
 // life. Nothing here knows any mathematics of the lesson.
 
-import { contour } from "./std.js";
+import { contour } from "./contour.js";
+import { minus, pretty, ticks } from "./format.js";
+
+// Colours between which values of a field are interpolated: names in figure.css, without --lf-.
+const COLOUR_MAPS = {
+  signed: ["negative", "zero", "positive"],
+  share: ["low", "middle", "high"],
+  pale: ["low", "middle"],
+  grey: ["black", "white"],
+};
 
 // Call build(ui) for each root element of that name that is not yet alive. `build` lays out its
-// views with ui.field, ui.plot and ui.readouts, then hands ui.run a function from the parameters to
-// {input, field, height, width}, called at once and at every change.
+// views with ui.field, ui.plot and ui.readouts, then calls ui.run.
 export function mount(name, build) {
   document.querySelectorAll(`[data-live-figure="${name}"]:not(.is-live)`).forEach((root) => {
     build(new Interface(root, name));
@@ -44,6 +52,7 @@ class Interface {
     for (const spec of JSON.parse(root.dataset.controls)) {
       this.defaults[spec.name] = spec.value;
       this.controls[spec.name] = spec.options ? this.choice(spec) : this.slider(spec);
+      this.controls[spec.name].set(spec.value);
     }
     this.fromAddress();
     const reset = element("button", { type: "button" }, "Reset");
@@ -74,7 +83,7 @@ class Interface {
   row(spec, input, ...more) {
     const id = freshId();
     input.id = id;
-    // JupyterLab would take the arrow keys for itself.
+    // Else JupyterLab would handle the arrow keys itself.
     input.setAttribute("data-lm-suppress-shortcuts", "true");
     const head = element("div", { class: "lf-head" }, element("label", { for: id }, spec.label));
     if (spec.help) {
@@ -91,30 +100,26 @@ class Interface {
     const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
     const input = element("input", { type: "range", min: minimum, max: maximum, step });
     const output = element("output", {});
-    const show = () => (output.textContent = Number(input.value).toFixed(digits).replace("-", "−"));
+    const show = () => (output.textContent = minus(Number(input.value).toFixed(digits)));
     this.row(spec, input, output);
     input.addEventListener("input", show);
-    const control = {
+    return {
       get: () => Number(input.value),
       set: (value) => {
         input.value = value;
         show();
       },
     };
-    control.set(spec.value);
-    return control;
   }
 
   choice(spec) {
     const input = element("select", {},
       ...spec.options.map((name) => element("option", { value: name }, name)));
     this.row(spec, input);
-    const control = {
+    return {
       get: () => input.value,
       set: (value) => { if (spec.options.includes(value)) input.value = value; },
     };
-    control.set(spec.value);
-    return control;
   }
 
   button(text, action) {
@@ -133,8 +138,8 @@ class Interface {
   }
 
   fromAddress() {
-    const wanted = new URLSearchParams(location.search);
-    this.address = wanted.get("figure") === this.key ? wanted : new URLSearchParams();
+    const query = new URLSearchParams(location.search);
+    this.address = query.get("figure") === this.key ? query : new URLSearchParams();
     for (const [key, control] of Object.entries(this.controls)) {
       const text = this.address.get(key);
       if (text === null) continue;
@@ -142,7 +147,7 @@ class Interface {
       if (!Number.isNaN(value)) control.set(value);
     }
     if (this.address.has("figure")) {
-      // Once now, and once when images and fonts above have taken their room.
+      // Now, and again when images and fonts above have got their final size.
       const show = () => this.root.scrollIntoView({ block: "center" });
       requestAnimationFrame(show);
       addEventListener("load", show, { once: true });
@@ -151,13 +156,17 @@ class Interface {
 
   // --- updates ---
 
-  run(compute) {
-    this.compute = compute;
+  // compute(parameters) draws the figure and returns {input, field, height, width}; it is called now
+  // and at every change. slow() draws a frame later what would delay the rest, such as an energy
+  // over many steps.
+  run(compute, slow = null) {
+    Object.assign(this, { compute, slow });
     this.update();
   }
 
   update() {
     if (!this.compute) return;
+    cancelAnimationFrame(this.refining); // of a curve that may have changed
     this.result = this.compute(this.parameters);
     const query = new URLSearchParams({ figure: this.key, ...this.parameters, ...this.extra?.() });
     this.link.href = `${location.pathname}?${query}`;
@@ -169,58 +178,61 @@ class Interface {
     }
   }
 
-  // What may follow a frame later, such as an energy over many steps.
-  later(slow) {
-    this.slow = slow;
+  // Draw a curve of slow.js as far as it is computed within 8 ms, then more of it in each frame.
+  refine(curve, draw) {
+    draw(curve.work(8));
+    if (!curve.complete) this.refining = requestAnimationFrame(() => this.refine(curve, draw));
   }
 
   colour(name) {
-    // To ask for a style makes the browser settle the page: once a theme is enough.
+    // Reading a style makes the browser lay out the page, so each colour is read once per theme.
     return (this.colours[name] ??= getComputedStyle(this.root).getPropertyValue(`--lf-${name}`).trim());
   }
 
   // --- views ---
 
-  view(title, node, extra = "") {
+  view(title, node, classes = "") {
     const heading = element("div", { class: "lf-title" }, title);
-    this.views.append(element("div", { class: `lf-view ${extra}` }, heading, node));
+    this.views.append(element("div", { class: `lf-view ${classes}` }, heading, node));
     return heading;
   }
 
-  // A square field of n x n pixels with contour lines over it. What was drawn last is not drawn
-  // again: an array whose numbers change must be a new one.
-  field(title, n, label) {
+  // A square field of n x n pixels with contour lines over it. Classes of its view: lf-half takes
+  // half the width of a telephone, lf-scan has line colours for a black background. What was drawn
+  // last is not drawn again: an array whose numbers change must be a new one.
+  field(title, n, label, classes = "lf-half") {
     const canvas = element("canvas", { width: n, height: n, role: "img", "aria-label": label });
     const overlay = element("svg:svg", {
       viewBox: `-0.5 -0.5 ${n} ${n}`, "aria-hidden": "true", preserveAspectRatio: "none",
     });
     const box = element("div", { class: "lf-field" }, canvas, overlay);
-    const heading = this.view(title, box, "lf-half");
+    const heading = this.view(title, box, classes);
     const context = canvas.getContext("2d");
     const image = context.createImageData(n, n), pixels = new Uint32Array(image.data.buffer);
     let drawn = [], paths = [];
     return {
       canvas,
       title: (text) => (heading.textContent = text),
-      // Values from low to high become colours between the stops, a list of CSS names --lf-...
-      draw: (values, stops, low, high) => {
-        const table = ramp(stops.map((stop) => this.colour(stop)));
-        const asked = [values, table, low, high], scale = 255 / (high - low);
-        if (asked.every((what, i) => what === drawn[i])) return;
+      // Values from low to high become the colours of one of COLOUR_MAPS.
+      draw: (values, colours, low, high) => {
+        canvas.toggleAttribute("data-grey", colours === "grey"); // the same in both themes
+        const table = colourTable(COLOUR_MAPS[colours].map((name) => this.colour(name)));
+        const wanted = [values, table, low, high], scale = 255 / (high - low);
+        if (wanted.every((value, i) => value === drawn[i])) return;
         for (let i = 0; i < n * n; i++) {
           const t = (values[i] - low) * scale;
           pixels[i] = table[t < 0 ? 0 : t > 255 ? 255 : (t + 0.5) | 0];
         }
         context.putImageData(image, 0, 0);
-        drawn = asked;
+        drawn = wanted;
       },
       // lines: [[segments or field, class], ...]
       contours: (lines) => {
-        const next = lines.map(([what, kind]) => {
-          const old = paths.find((path) => path.what === what && path.kind === kind);
+        const next = lines.map(([line, kind]) => {
+          const old = paths.find((path) => path.line === line && path.kind === kind);
           if (old) return old;
-          const d = pathOf(Array.isArray(what) ? what : contour(what, n));
-          return { what, kind, node: element("svg:path", { d, class: `lf-line ${kind}` }) };
+          const d = pathOf(Array.isArray(line) ? line : contour(line, n));
+          return { line, kind, node: element("svg:path", { d, class: `lf-line ${kind}` }) };
         });
         if (next.length === paths.length && next.every((path, i) => path === paths[i])) return;
         overlay.replaceChildren(...next.map((path) => path.node));
@@ -230,11 +242,12 @@ class Interface {
   }
 
   // Curves over an axis. draw(curves, marks, ranges): curves are {x, y, kind, label}, marks
-  // {x, y, kind}; ranges may set x and y, [low, high], and xTicks and yTicks, [[place, text], ...].
-  plot(title, { x: xLabel, y: yLabel, label, xRange = null, yRange = null }) {
+  // {x, y, kind}, or {x, kind} for an upright line; ranges may set x and y, [low, high], and xTicks
+  // and yTicks, [[place, text], ...]. With `full`, the plot takes a row of its own.
+  plot(title, { x: xLabel, y: yLabel, label, xRange = null, yRange = null, full = false }) {
     const height = 240;
     const svg = element("svg:svg", { role: "img", "aria-label": label, class: "lf-plot", height });
-    const heading = this.view(title, svg);
+    const heading = this.view(title, svg, full ? "lf-full" : "");
     const legend = heading.parentNode.appendChild(element("div", { class: "lf-legend" }));
     const clip = freshId();
     let drawn, measured = 0;
@@ -254,41 +267,41 @@ class Interface {
         const [y0, y1] = ranges.y ?? yRange ?? extent(curves.map((curve) => curve.y), 0.06);
         const px = (x) => box.left + ((x - x0) / (x1 - x0)) * (box.right - box.left);
         const py = (y) => box.bottom - ((y - y0) / (y1 - y0)) * (box.bottom - box.top);
-        const parts = [element("svg:clipPath", { id: clip }, element("svg:rect", {
+        const nodes = [element("svg:clipPath", { id: clip }, element("svg:rect", {
           x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }))];
         const text = (content, attributes) =>
           element("svg:text", { class: "lf-text", ...attributes }, content);
-        const marked = (given, low, high) =>
-          given?.filter(([tick]) => low <= tick && tick <= high)
+        const ticksOf = (wanted, low, high) =>
+          wanted?.filter(([tick]) => low <= tick && tick <= high)
           ?? ticks(low, high).map((tick) => [tick, pretty(tick)]);
-        for (const [tick, name] of marked(ranges.xTicks, x0, x1)) {
-          parts.push(
+        for (const [tick, name] of ticksOf(ranges.xTicks, x0, x1)) {
+          nodes.push(
             element("svg:path", { d: `M${px(tick)} ${box.top}V${box.bottom}`, class: "lf-grid" }),
             text(name, { x: px(tick), y: box.bottom + 16, "text-anchor": "middle" }));
         }
-        for (const [tick, name] of marked(ranges.yTicks, y0, y1)) {
-          parts.push(
+        for (const [tick, name] of ticksOf(ranges.yTicks, y0, y1)) {
+          nodes.push(
             element("svg:path", { d: `M${box.left} ${py(tick)}H${box.right}`, class: "lf-grid" }),
             text(name, { x: box.left - 6, y: py(tick) + 4, "text-anchor": "end" }));
         }
         const middle = (box.top + box.bottom) / 2;
-        parts.push(
+        nodes.push(
           text(xLabel, {
             x: (box.left + box.right) / 2, y: height - 6, "text-anchor": "middle" }),
           text(yLabel, { "text-anchor": "middle", transform: `translate(12 ${middle}) rotate(-90)` }));
         for (const { x, y, kind } of curves) {
           const points = Array.from(y, (value, i) => `${px(x[i])} ${py(value)}`);
-          parts.push(element("svg:path", {
+          nodes.push(element("svg:path", {
             d: `M${points.join("L")}`, class: `lf-line ${kind}`, "clip-path": `url(#${clip})` }));
         }
         for (const { x, y, kind } of marks) {
-          const at = y === undefined
+          const mark = y === undefined
             ? element("svg:path", { d: `M${px(x)} ${box.top}V${box.bottom}`, class: `lf-line ${kind}` })
             : element("svg:circle", { cx: px(x), cy: py(y), r: 5, class: `lf-mark ${kind}` });
-          at.setAttribute("clip-path", `url(#${clip})`);
-          parts.push(at);
+          mark.setAttribute("clip-path", `url(#${clip})`);
+          nodes.push(mark);
         }
-        svg.replaceChildren(...parts);
+        svg.replaceChildren(...nodes);
         legend.replaceChildren(...[...curves, ...marks].filter((curve) => curve.label).map(
           (curve) => element("span", { class: `lf-key ${curve.kind}` }, curve.label)));
       },
@@ -305,28 +318,31 @@ class Interface {
     return (...texts) => texts.forEach((text, i) => (cells[i].textContent = text));
   }
 
-  // Paint on a canvas by mouse, touch or keyboard: dab(x, y, erase) in pixels of an n x n field.
-  paint(canvas, n, erasing, dab) {
-    canvas.classList.add("lf-paintable");
-    canvas.tabIndex = 0;
-    canvas.setAttribute("data-lm-suppress-shortcuts", "true");
-    const place = (event) => {
+  // Follow the mouse or a finger from where it presses on a canvas. Both functions get its place, as
+  // shares of the canvas to the right and downwards, and the event.
+  drag(canvas, move, start = move) {
+    const place = ({ clientX, clientY }) => {
       const box = canvas.getBoundingClientRect();
-      return [((event.clientX - box.left) / box.width) * n, ((event.clientY - box.top) / box.height) * n];
+      return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
     };
-    const inside = (value) => Math.min(n - 1, Math.max(0, Math.floor(value)));
-    const stroke = (event) => {
-      const [x, y] = place(event);
-      dab(inside(x), inside(y), erasing() || event.shiftKey);
-    };
+    canvas.classList.add("lf-paintable");
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
-      stroke(event);
+      start(...place(event), event);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (event.buttons & 1) stroke(event);
+      if (event.buttons & 1) move(...place(event), event);
     });
+  }
+
+  // Paint on a canvas by mouse, touch or keyboard: dab(x, y, erase) in pixels of an n x n field.
+  paint(canvas, n, erasing, dab) {
+    canvas.tabIndex = 0;
+    canvas.setAttribute("data-lm-suppress-shortcuts", "true");
+    const inside = (value) => Math.min(n - 1, Math.max(0, Math.floor(value)));
+    this.drag(canvas, (x, y, event) =>
+      dab(inside(n * x), inside(n * y), erasing() || event.shiftKey));
     const cursor = [n / 2, n / 2];
     const moves = { ArrowLeft: [-3, 0], ArrowRight: [3, 0], ArrowUp: [0, -3], ArrowDown: [0, 3] };
     canvas.addEventListener("keydown", (event) => {
@@ -339,12 +355,13 @@ class Interface {
   }
 }
 
-// --- colours, ticks -------------------------------------------------------------------------------
+// --- colours and paths ----------------------------------------------------------------------------
 
-const ramps = new Map();
-function ramp(colours) {
+// 256 colours between the given ones, each as one number: red, green, blue, opaque.
+const colourTables = new Map();
+function colourTable(colours) {
   const key = colours.join();
-  if (!ramps.has(key)) {
+  if (!colourTables.has(key)) {
     const stops = colours.map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
     const table = new Uint8ClampedArray(4 * 256).fill(255);
     for (let i = 0; i < 256; i++) {
@@ -353,9 +370,9 @@ function ramp(colours) {
         table[4 * i + j] = stops[k][j] + (t - k) * (stops[k + 1][j] - stops[k][j]);
       }
     }
-    ramps.set(key, new Uint32Array(table.buffer)); // red, green, blue, opaque: one number per pixel
+    colourTables.set(key, new Uint32Array(table.buffer));
   }
-  return ramps.get(key);
+  return colourTables.get(key);
 }
 
 // Segments as a path, to a hundredth of a pixel: long numbers take long to write and to read.
@@ -375,17 +392,4 @@ function extent(lists, margin = 0) {
   }
   const room = (high - low || Math.abs(high) || 1) * margin;
   return [low - room, high === low ? high + (room || 1) : high + room];
-}
-
-export function ticks(low, high, wanted = 5) {
-  const rough = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
-  const first = Math.ceil(low / step - 1e-9);
-  const count = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length: count }, (_, i) => (first + i) * step);
-}
-
-export function pretty(value) {
-  const text = Math.abs(value) >= 1e4 ? value.toExponential(1) : String(+value.toPrecision(6));
-  return text.replace("-", "−").replace("e+", "e");
 }

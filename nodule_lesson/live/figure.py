@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -51,9 +52,10 @@ class Choice:
 class LiveFigure:
     """A figure with controls, shown by Jupyter as widgets and by the book as a page element.
 
-    module: the file of the module that makes it; its script, live.js, stands beside that.
+    module: the name of the module that makes it, beside which its script, live.js, stands.
     compute(parameters) gives a dictionary with at least `input` and `field`, arrays: what is
     drawn and what it was computed from. draw(parameters, result) gives a matplotlib Figure.
+    options: what the script gets beside the constants that it imports from its module.
     """
 
     name: str
@@ -83,16 +85,26 @@ class LiveFigure:
         """The form for a page: HTML that needs no other file."""
         still = base64.b64encode(self.still("webp")).decode()
         controls = json.dumps([asdict(control) for control in self.controls], ensure_ascii=False)
+        script = "".join(self.scripts().values())
         return (
             f"<style>{(_HERE / 'figure.css').read_text(encoding='utf-8')}</style>"
             f'<div class="live-figure" data-live-figure="{self.name}" '
             f'data-controls="{html.escape(controls)}" '
-            f'data-options="{html.escape(json.dumps(self.options))}">'
+            f'data-options="{html.escape(as_json(self.options))}">'
             f'<img class="lf-still" alt="{html.escape(self.alt)}" '
             f'src="data:image/webp;base64,{still}">'
             f'<p class="lf-caption">{self.caption}</p></div>'
-            f"<script>\n{_bundle(Path(self.module).parent)}</script>"
+            f'<script>\n(() => {{\n"use strict";\n{script}}})();\n</script>'
         )
+
+    def scripts(self):
+        """JavaScript of live.js and of what it imports, by name of the file, to be run as one.
+
+        As the body of a function rather than as modules: a page runs its modules last, after a
+        megabyte of the theme's scripts, and a figure should answer at once.
+        """
+        module = sys.modules[self.module]
+        return with_imports(Path(module.__file__).with_name("live.js"), module)
 
     def kernel(self):
         """The form for a kernel: an ipywidgets box."""
@@ -145,6 +157,11 @@ def _started_at(control, value):
     return replace(control, value=value)
 
 
+def to_step(value, step):
+    """What a slider of that step shows for a value."""
+    return round(round(float(value) / step) * step, 6)
+
+
 def _widget(ipywidgets, control):
     style = {"description_width": "6em"}
     common = {"value": control.value, "description": control.label, "style": style}
@@ -154,14 +171,30 @@ def _widget(ipywidgets, control):
     return kind(min=control.minimum, max=control.maximum, step=control.step, **common)
 
 
-def _bundle(home):
-    """The figure's script with those that it imports, as one: the page loads no other file.
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";\n', re.MULTILINE)
 
-    A function rather than a module: a page runs its modules last, after a megabyte of the theme's
-    scripts, and a figure should answer at once.
+
+def with_imports(path, module=None, scripts=None):
+    """`scripts`, text by file name, with those that a script imports and then the script itself.
+
+    All without imports, exports and comments. What a script imports from live.py are constants of
+    `module`, which are written in Python alone.
     """
-    files = (_HERE / "std.js", _HERE / "figure.js", home / "live.js")
-    text = "".join(path.read_text(encoding="utf-8") for path in files)
-    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^export ", "", text, flags=re.MULTILINE)
-    return f'(() => {{\n"use strict";\n{text}}})();\n'
+    scripts = {} if scripts is None else scripts
+
+    def replacement(match):
+        names, imported = re.findall(r"\w+", match[1]), path.parent / match[2]
+        if imported.suffix == ".py":
+            return "".join(f"const {name} = {as_json(getattr(module, name))};\n" for name in names)
+        if imported.name not in scripts:
+            with_imports(imported, module, scripts)
+        return ""
+
+    text = _IMPORT.sub(replacement, path.read_text(encoding="utf-8"))
+    scripts[path.name] = re.sub(r"^(export | *//.*\n)", "", text, flags=re.MULTILINE)
+    return scripts
+
+
+def as_json(value):
+    """JSON of builtins and of numpy's arrays."""
+    return json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist())

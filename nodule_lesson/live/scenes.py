@@ -1,17 +1,6 @@
-"""Made-up logit fields for the live figures; std.js draws the same ones in the browser."""
+"""Made-up logits and their noise; scenes.js makes the same ones in the browser."""
 
 import numpy as np
-
-
-def white_noise(n, seed):
-    """(n, n) standard normal numbers from a counter: mulberry32 and Box-Muller.
-
-    A counter, not a generator with a state, so that JavaScript and numpy give the same numbers.
-    """
-    counter = np.arange(n * n, dtype=np.uint32) * np.uint32(2) + np.uint32(seed * 65536 + 1)
-    radius = np.sqrt(-2 * np.log(1 - uniform(counter)))
-    angle = 2 * np.pi * uniform(counter + np.uint32(1))
-    return (radius * np.cos(angle)).reshape(n, n)
 
 
 def uniform(counter):
@@ -20,6 +9,26 @@ def uniform(counter):
     a = (a ^ (a >> 15)) * (a | 1)
     a = a ^ (a + (a ^ (a >> 7)) * (a | 61))
     return (a ^ (a >> 14)) / 4294967296
+
+
+def normal(first, second):
+    """Standard normal numbers from two arrays of uint32 counters, by Box and Muller."""
+    return np.sqrt(-2 * np.log(1 - uniform(first))) * np.cos(2 * np.pi * uniform(second))
+
+
+def white_noise(n, seed):
+    """(n, n) standard normal numbers from a counter.
+
+    A counter, not a generator with a state, so that JavaScript and numpy give the same numbers.
+    """
+    counter = np.arange(n * n, dtype=np.uint32) * np.uint32(2) + np.uint32(seed * 65536 + 1)
+    return normal(counter, counter + np.uint32(1)).reshape(n, n)
+
+
+def pixel_centres(n, side=128):
+    """x and y of the pixels' centres, (n, n) each, in units of 1/side of the field."""
+    y, x = (np.indices((n, n)) + 0.5) * (side / n)
+    return x, y
 
 
 def _edge(distance):
@@ -60,6 +69,5 @@ def scene(name, n=128):
     if name not in _SCENES:
         raise ValueError(f"scene must be one of {', '.join(SCENE_NAMES)}; found {name!r}.")
     spread, logit = _SCENES[name]
-    y, x = (np.indices((n, n)) + 0.5) * (128 / n)
     noise = white_noise(n, SCENE_NAMES.index(name) + 1)
-    return (logit(x, y) + spread * noise).astype(np.float32)
+    return (logit(*pixel_centres(n)) + spread * noise).astype(np.float32)

@@ -1,22 +1,15 @@
 """The live figure of the collapse: sums over pixels, finite differences, its face in node."""
 
 import importlib
-import json
-import re
-import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
-from live_figures import HOMES
+from live_figures import page_states, parameters_of
 from scipy.special import expit, log_expit
 
 figure = importlib.import_module("nodule_lesson.chapters.training_the_model.live")
-
-
-def setting(**changes):
-    return {control.name: control.value for control in figure.CONTROLS} | changes
-
-
+setting = partial(parameters_of, "collapse")
 SETTINGS = [
     setting(loss=loss, **changes)
     for loss in figure.LOSSES
@@ -94,7 +87,7 @@ def test_a_walk_ends_in_the_valley_that_lies_downhill(p):
 
 def test_what_the_chapter_says_of_it():
     def ends(**changes):
-        return figure.compute(setting(**changes))["answers"]
+        return figure.compute(setting(**changes))["predictions"]
 
     (_, _, before), (_, _, after) = ends()
     assert (before, after) == (figure.NODULES, figure.NOTHING)
@@ -107,48 +100,26 @@ def test_what_the_chapter_says_of_it():
     assert ends(area=50, **(constant | {"empty": 1}), logit=-6)[1][2] == figure.NOTHING
 
 
-STAND_IN = """
-const states = [], drawn = [];
-const nothing = () => {};
-const mount = (name, build) => build({
-  views: { classList: { add: nothing } },
-  field: () => ({ title: nothing, draw: nothing, contours: nothing }),
-  plot: () => ({ draw: (curves) => drawn.push(curves.map(({ y }) => Array.from(y))) }),
-  readouts: () => (...texts) => { states.push({ texts, curves: drawn.splice(0) }); },
-  run: (compute) => SETTINGS.forEach((p) => {
-    const { input, field, ...rest } = compute(p);
-    Object.assign(states.at(-1), { input: Array.from(input), field: Array.from(field), ...rest });
-  }),
-});
-"""
-
-
-def test_the_page_computes_what_the_package_does(node, tmp_path):
-    source = (HOMES["collapse"] / "live.js").read_text(encoding="utf-8")
-    body = re.sub(r"^(import [^;]*;\n|export )", "", source, flags=re.M)
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"const SETTINGS = {json.dumps(SETTINGS)};{STAND_IN}{body}\n"
-        "const masks = [5, 30, 800].map((area) => Array.from(nodule(area)));\n"
-        "console.log(JSON.stringify({ states, masks }));",
-        encoding="utf-8",
+def test_the_page_computes_what_the_package_does(node):
+    page = page_states(
+        node, "collapse", SETTINGS, "{ states, masks: [5, 30, 800].map((area) => nodule(area)) }"
     )
-    done = subprocess.run([node, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    for area, mask in zip((5, 30, 800), found["masks"], strict=True):
+    for area, mask in zip((5, 30, 800), page["masks"], strict=True):
         np.testing.assert_array_equal(np.reshape(mask, (64, 64)), figure.nodule(area))
-    for p, state in zip(SETTINGS, found["states"], strict=True):
+    for p, state in zip(SETTINGS, page["states"], strict=True):
         result = figure.compute(p)
         assert (state["height"], state["width"]) == (1, len(figure.LOGITS))
         np.testing.assert_allclose(state["input"], result["input"], atol=1e-6)
-        (values,), (up, down) = state["curves"]
+        (values,), (up, down) = (
+            [curve["y"] for curve in state["plots"][title]["curves"]]
+            for title in ("Loss", "Who pulls")
+        )
         np.testing.assert_allclose(values, result["field"], atol=1e-12, err_msg=str(p))
         np.testing.assert_allclose(state["field"], result["field"], atol=1e-6)
         for curve, name in ((up, "up"), (down, "down")):
             wanted = np.log10(np.maximum(result[name], 1e-12))
             np.testing.assert_allclose(curve, wanted, atol=1e-9, err_msg=f"{name} {p}")
-        (start, end), (_, (inside, outside, marked)) = result["places"], result["answers"]
+        (start, end), (_, (inside, outside, marked)) = result["places"], result["predictions"]
         text, *numbers = ", ".join(state["texts"]).replace("−", "-").split(", ")
         assert text == marked
         wanted = [inside, outside, *result["field"][[start, end]]]

@@ -1,17 +1,14 @@
 """The live figure of dilated taps: brute force, a closed form, and its other face in node."""
 
 import importlib
-import json
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live_figures import page_states
 
 taps = importlib.import_module("nodule_lesson.chapters.convolutions.live")
-SCRIPT = Path(taps.__file__).with_name("live.js")
 
 sides, rates = st.integers(1, 20), st.integers(1, 24)
 
@@ -56,22 +53,21 @@ def test_the_numbers_of_s5():
     ] == [1, 9]
 
 
-def test_the_page_counts_the_same(node, tmp_path):
-    source = SCRIPT.read_text(encoding="utf-8").split('from "../../live/figure.js";\n', 1)[1]
-    functions = source.split('mount("dilated_taps"')[0].replace("export ", "")
-    cases = [(n, d, (3 * n) // 4, n // 3) for n in (4, 8, 9, 32) for d in (1, 3, 8, 15)]
-    script = tmp_path / "taps.mjs"
-    script.write_text(
-        f"{functions}\nconst cases = {json.dumps(cases)};\n"
-        "console.log(JSON.stringify(cases.map(([n, d, row, column]) => "
-        "[Array.from(liveTaps(n, d)), tapsOf(n, d, row, column), shareOfProducts(n, d)])));",
-        encoding="utf-8",
-    )
-    run = subprocess.run([node, script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    for (n, d, row, column), (live, nine, part) in zip(cases, json.loads(run.stdout), strict=True):
-        wanted, seen, _ = taps.looks(n, d, row, column)
-        np.testing.assert_array_equal(np.reshape(live, (n, n)), wanted)
-        assert len(nine) == 9
-        assert {(y, x) for y, x, on_map in nine if on_map} == set(map(tuple, np.argwhere(seen)))
-        assert part == pytest.approx(float(taps.share(n, d)), rel=1e-12)
+def test_the_page_counts_the_same(node):
+    settings = [
+        {"size": n, "rate": d, "row": (3 * n) // 4, "column": n // 3}
+        for n in (4, 8, 9, 32)
+        for d in (1, 3, 8, 15)
+    ]
+    for p, state in zip(settings, page_states(node, "dilated_taps", settings), strict=True):
+        n, result = p["size"], taps.compute(p)
+        np.testing.assert_array_equal(np.reshape(state["field"], (n, n)), result["field"])
+        np.testing.assert_array_equal(np.reshape(state["input"], (n, n)), result["input"])
+        here, ever, share, side = state["texts"]
+        assert here == f"{result['input'].sum():.0f} of 9" and ever == f"{result['ever']} of 9"
+        assert float(share.removesuffix(" %")) == pytest.approx(100 * result["share"], abs=0.051)
+        assert side == f"{result['wanted']} × {result['wanted']} inputs"
+        *of_rates, chosen = state["plots"]["Products with the map, not with its padding"]["curves"]
+        for curve, rate in zip((*of_rates, chosen), (*taps.RATES, p["rate"]), strict=True):
+            np.testing.assert_array_equal(curve["x"], taps.SIDES)
+            np.testing.assert_allclose(curve["y"], 100 * taps.share(taps.SIDES, rate), rtol=1e-12)

@@ -1,13 +1,12 @@
 """The live figure of small tests: scipy's t-test, exact draws, and its other face in node."""
 
 import importlib
-import json
 import re
-import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
-from live_figures import make, scripts
+from live_figures import page_states, parameters_of
 from scipy import stats
 
 from nodule_lesson import experiments
@@ -15,10 +14,7 @@ from nodule_lesson.evaluation.statistics import power
 
 eleven = importlib.import_module("nodule_lesson.chapters.reading_the_tables.live")
 NAMES = eleven.CONTROLS[0].options
-
-
-def setting(**changes):
-    return {control.name: control.value for control in eleven.CONTROLS} | changes
+setting = partial(parameters_of, "eleven_lesions")
 
 
 # --- the numbers --------------------------------------------------------------------------------
@@ -123,60 +119,29 @@ def test_packing_keeps_what_was_run(tmp_path, monkeypatch):
 
 # --- the page's script in node -------------------------------------------------------------------
 
-STAND_IN = """
-const states = [];
-const nothing = () => {};
-let button;
-const set = {};
-const mount = (name, build) => build({
-  options: OPTIONS,
-  controls: { draw: { set: (value) => { set.draw = value; } } },
-  get parameters() { return SETTINGS.at(-1); },
-  update: nothing,
-  views: { lastChild: { classList: { add: nothing } } },
-  plot: (title) => ({
-    title: (text) => { states.push({ title: text, plots: {} }); },
-    draw: (curves, marks, ranges) => {
-      states.at(-1).plots[title] = { curves, marks, ranges }; } }),
-  readouts: () => (...texts) => { states.at(-1).texts = texts; },
-  button: (text, action) => { button = action; },
-  run: (compute) => SETTINGS.forEach((p) => {
-    const { input, field, height, width } = compute(p);
-    Object.assign(states.at(-1), {
-      input: Array.from(input), field: Array.from(field), height, width });
-  }),
-});
-"""
 
-
-def test_the_page_computes_what_the_package_does(node, tmp_path):
-    figure = make("eleven_lesions")
+def test_the_page_computes_what_the_package_does(node):
     settings = [
         setting(pair=name, count=count, draw=draw)
         for name in NAMES
         for count, draw in ((11, 1), (3, 1000), (200, 17), (45, 400))
     ]
-    core, body = scripts("eleven_lesions")
-    head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
-    script = tmp_path / "figure.mjs"
-    tail = "\nbutton();\nconsole.log(JSON.stringify({ states, set }));"
-    script.write_text(f"{head}{core}{STAND_IN}{body}{tail}", encoding="utf-8")
-    done = subprocess.run([node, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["set"]["draw"] == settings[-1]["draw"] + 1
-    for p, state in zip(settings, answer["states"], strict=True):
+    page = page_states(
+        node, "eleven_lesions", settings, '(buttons["Draw others"](), { states, set })'
+    )
+    assert page["set"]["draw"] == settings[-1]["draw"] + 1
+    for p, state in zip(settings, page["states"], strict=True):
         result = eleven.compute(p)
         np.testing.assert_allclose(state["input"], result["input"], atol=1e-7, err_msg=str(p))
         np.testing.assert_allclose(state["field"], result["field"], atol=1e-7)
         assert (state["height"], state["width"]) == (1, p["count"])
-        says = eleven.verdict(p["pair"], *result["interval"])
-        assert state["title"] == f"Your {p['count']} lesions: {says}"
+        text = eleven.verdict(p["pair"], *result["interval"])
+        assert state["titles"]["Your lesions"] == f"Your {p['count']} lesions: {text}"
         mine, verdict, truth, tally = (text.replace("−", "-") for text in state["texts"])
         shown = [float(number) for number in re.findall(r"[+-]\d\.\d{3}", mine)]
         wanted = [result["input"].mean(), *result["interval"]]
         assert shown == pytest.approx(wanted, abs=5.1e-4)
-        assert verdict == says.replace("−", "-")
+        assert verdict == text.replace("−", "-")
         assert float(truth) == pytest.approx(result["truth"], abs=5.1e-4)
         plots = state["plots"]
         shares = plots["How many of them name …"]["curves"]

@@ -1,21 +1,18 @@
 """The live figure of the combination block: both faces, and what it says about the block."""
 
 import importlib
-import json
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_figures import CHAPTERS
+from live_figures import page_states, parameters_of
 from scipy.ndimage import convolve
 
 figure = importlib.import_module("nodule_lesson.chapters.combination_block.live")
 
 WEIGHTS = ("a", "b", "w", "p", "q")
-START = {control.name: control.value for control in figure.CONTROLS}
+START = parameters_of("feature_combination")
 slider = st.integers(-40, 40).map(lambda steps: steps / 20)
 
 
@@ -56,49 +53,21 @@ def test_maps_are_the_same_picture_at_another_size():
         assert np.corrcoef(small.ravel(), half.ravel())[0, 1] > 0.9
 
 
-# The kit of the page, as far as this figure calls it.
-STAND_IN = """
-const states = [];
-const nothing = () => {};
-const mount = (name, build) => build({
-  views: { classList: { add: nothing }, lastChild: { classList: { add: nothing } } },
-  field: () => ({ draw: nothing, contours: nothing }),
-  plot: () => ({ draw: ([curve], [mark]) => states.push({
-    x: curve.x, y: curve.y, mark: [mark.x, mark.y] }) }),
-  readouts: () => (...texts) => { states.at(-1).texts = texts; },
-  run: (compute) => SETTINGS.forEach((p) => {
-    const state = compute(p);
-    Object.assign(states.at(-1), state, {
-      input: Array.from(state.input), field: Array.from(state.field) });
-  }),
-});
-"""
-
-
-def test_the_page_computes_what_the_package_computes(node, tmp_path):
+def test_the_page_computes_what_the_package_computes(node):
     random = np.random.default_rng(5)
     settings = [START, dict.fromkeys(WEIGHTS, 0.0), dict.fromkeys(WEIGHTS, -2.0)]
     settings += [dict(zip(WEIGHTS, random.uniform(-2, 2, 5), strict=True)) for _ in range(8)]
-    source = Path(figure.__file__).with_suffix(".js").read_text(encoding="utf-8")
-    body = source.split('from "../../live/figure.js";\n', 1)[1].replace("export ", "")
-    core = (CHAPTERS.parent / "live" / "std.js").as_uri()
-    head = f'import {{ contour, whiteNoise }} from "{core}";\n'
-    head += f"const SETTINGS = {json.dumps(settings)};"
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
-    )
-    run = subprocess.run([node, script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    for p, state in zip(settings, json.loads(run.stdout), strict=True):
+    for p, state in zip(settings, page_states(node, "feature_combination", settings), strict=True):
         result = figure.compute(p)
         shape = (state["height"], state["width"])
         for key in ("input", "field"):
-            found = np.reshape(state[key], shape)
-            np.testing.assert_allclose(found, result[key], atol=1e-5, err_msg=f"{key} {p}")
-        curve = figure.change_of_output(p["a"], p["b"], p["w"], np.array(state["x"]), p["q"])
-        np.testing.assert_allclose(state["y"], curve, atol=1e-6)
-        np.testing.assert_allclose(state["mark"], [p["p"], result["change"]], atol=1e-6)
+            drawn = np.reshape(state[key], shape)
+            np.testing.assert_allclose(drawn, result[key], atol=1e-5, err_msg=f"{key} {p}")
+        plot = state["plots"]["Can the block see the change?"]
+        (curve,), (mark,) = plot["curves"], plot["marks"]
+        wanted = figure.change_of_output(p["a"], p["b"], p["w"], np.array(curve["x"]), p["q"])
+        np.testing.assert_allclose(curve["y"], wanted, atol=1e-6)
+        assert (mark["x"], mark["y"]) == pytest.approx((p["p"], result["change"]), abs=1e-6)
         shown = [float(t.replace("−", "-")) for t in " and ".join(state["texts"]).split(" and ")]
         product = p["b"] * p["w"]
         wanted = [abs(p["p"]), abs(p["q"]), result["change"], product]

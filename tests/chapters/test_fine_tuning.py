@@ -2,18 +2,14 @@
 
 import importlib
 import itertools
-import json
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
-from live_figures import CHAPTERS
+from live_figures import page_states, parameters_of
 from scipy import integrate, stats
 
 figure = importlib.import_module("nodule_lesson.chapters.transfer_learning.live")
-SCRIPT = Path(figure.__file__).with_name("live.js")
-BASE = {control.name: control.value for control in figure.CONTROLS}
+BASE = parameters_of("fine_tuning")
 
 
 def step_by_step(features, wanted, start, steps, moving):
@@ -32,8 +28,8 @@ def test_the_closed_form_is_gradient_descent(count, frozen):
     features = figure.waves(random.random(count))
     wanted, start = random.standard_normal(count), random.standard_normal(figure.WAVES)
     moving = figure.free(frozen)
-    found = figure.descend(features, wanted, start, [0, 1, 17, 300], moving)
-    for weights, steps in zip(found, (0, 1, 17, 300), strict=True):
+    after = figure.descend(features, wanted, start, [0, 1, 17, 300], moving)
+    for weights, steps in zip(after, (0, 1, 17, 300), strict=True):
         expected = step_by_step(features, wanted, start, steps, moving)
         np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-10)
         np.testing.assert_array_equal(weights[~moving], start[~moving])
@@ -99,7 +95,7 @@ def test_the_figure_shows_what_its_chapter_says():
     assert stuck["warm"][-1] > 2 * loose["warm"][-1] > 2 * right["warm"][-1]
 
 
-def test_the_page_computes_the_same(node, tmp_path):
+def test_the_page_computes_the_same(node):
     changes = [{}, {"count": 2}, {"count": 64, "steps": 300}, {"steps": 0}, {"draw": 20}]
     settings = [
         {**BASE, "change": change, "frozen": frozen, "shift": shift, **more}
@@ -107,41 +103,30 @@ def test_the_page_computes_the_same(node, tmp_path):
         for shift, more in zip((0.4, 0.0, 1.5, 1.0, 0.65), changes, strict=True)
     ]
     averaged = [1, 13, 29, 40]  # of the settings: these take Python a while
-    core = (CHAPTERS.parent / "live" / "std.js").read_text(encoding="utf-8")
-    source = SCRIPT.read_text(encoding="utf-8").split('from "../../live/figure.js";\n', 1)[1]
-    functions = source.split('mount("fine_tuning"')[0]
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"""{core}
-{functions}
-const nan = (key, value) => (Number.isNaN(value) ? "nan" : value);
-const found = {json.dumps(settings)}.map((p, i) => {{
-  const {{ b, scratch, warm }} = learned(p), truth = curveOf(b);
-  const curves = {{ scratch: curveOf(scratch), warm: curveOf(warm) }};
-  return {{
-    truth: Array.from(truth), track: overSteps(p),
-    means: {averaged}.includes(i) ? COUNTS.map((count) => meanError(p, count)) : null,
-    ...Object.fromEntries(Object.entries(curves).map(([name, curve]) =>
-      [name, {{ curve: Array.from(curve), dice: diceOf(curve, truth) }}])),
-  }};
-}});
-console.log(JSON.stringify(found, nan));
-""",
-        encoding="utf-8",
-    )
-    run = subprocess.run([node, script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    for p, page in zip(settings, json.loads(run.stdout), strict=True):
+    curves = """data.settings.map((p) => {
+  const { b, scratch, warm } = learned(p), truth = curveOfWeights(b);
+  return [scratch, warm].map(curveOfWeights).map(
+    (curve) => ({ curve, dice: diceOf(curve, truth) }));
+})"""
+    page = page_states(node, "fine_tuning", settings, f"{{ states, curves: {curves} }}")
+    for i, (p, state, curves) in enumerate(
+        zip(settings, page["states"], page["curves"], strict=True)
+    ):
         result = figure.compute(p)
-        np.testing.assert_allclose(page["truth"], result["input"], rtol=0, atol=1e-6)
-        assert page["track"]["steps"] == result["steps"].tolist()
-        for name, curve in (("warm", result["field"]), ("scratch", result["scratch"])):
-            found = page[name]
-            np.testing.assert_allclose(found["curve"], curve, rtol=0, atol=1e-6, err_msg=str(p))
-            np.testing.assert_allclose(float(found["dice"]), result["dice"][name], atol=1e-9)
+        np.testing.assert_allclose(state["input"], result["input"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(state["field"], result["field"], rtol=0, atol=1e-6)
+        over_steps = state["plots"]["Error over steps"]["curves"]
+        over_points = state["plots"]["Error over points, 20 draws"]["curves"]
+        means = figure.over_counts(p) if i in averaged else None
+        for k, (name, values) in enumerate(
+            (("scratch", result["scratch"]), ("warm", result["field"]))
+        ):
+            curve, dice = curves[k]["curve"], float(curves[k]["dice"])
+            np.testing.assert_allclose(curve, values, rtol=0, atol=1e-6, err_msg=str(p))
+            np.testing.assert_allclose(dice, result["dice"][name], atol=1e-9)
+            assert over_steps[k]["x"] == result["steps"].tolist()
             wanted = result["errors"][name]
-            np.testing.assert_allclose(page["track"][name], wanted, rtol=0, atol=1e-9)
-        if page["means"]:
-            for name, wanted in figure.over_counts(p).items():
-                means = [mean[name] for mean in page["means"]]
-                np.testing.assert_allclose(means, wanted, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(over_steps[k]["y"], wanted, rtol=0, atol=1e-9)
+            if means:
+                np.testing.assert_allclose(over_points[k]["x"], np.log2(figure.COUNTS))
+                np.testing.assert_allclose(over_points[k]["y"], means[name], rtol=0, atol=1e-9)

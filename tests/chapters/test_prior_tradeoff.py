@@ -1,16 +1,15 @@
 """The live figure of the prior's trade-off, and what *Taking the model apart* computes itself."""
 
 import importlib
-import json
 import re
-import subprocess
+from functools import partial
 from pathlib import Path
 
 import jupytext
 import numpy as np
 import pytest
 import torch
-from live_figures import HOMES, make, scripts
+from live_figures import HOMES, make, page_states, parameters_of
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
@@ -19,6 +18,7 @@ from nodule_lesson.networks.registry import load_pretrained
 
 trade = importlib.import_module("nodule_lesson.chapters.taking_apart.live")
 slim_network = importlib.import_module("nodule_lesson.chapters.multitask_model.live")
+setting = partial(parameters_of, "prior_tradeoff")
 CHAPTER = Path(__file__).resolve().parents[2] / "book" / "taking_apart.md"
 
 
@@ -37,10 +37,6 @@ def std_field(u, sigma, shift, iterations=10):
     for _ in range(iterations):
         x = expit(u - gaussian_filter(1 - 2 * x, sigma, mode="constant", radius=63) - shift)
     return x
-
-
-def setting(**change):
-    return {control.name: control.value for control in trade.CONTROLS} | change
 
 
 # --- the slices ----------------------------------------------------------------------------------
@@ -145,8 +141,8 @@ def test_the_field_is_that_of_scipy(change):
     c = trade.answers(p["quality"])[data["shown"]]
     u = result["input"].reshape(-1, 64, 64).astype(np.float64)
     wanted = [
-        std_field(one, float(data["sigma"]), p["lambda2"] * (1 - answer))
-        for one, answer in zip(u, c, strict=True)
+        std_field(logits, float(data["sigma"]), p["lambda2"] * (1 - answer))
+        for logits, answer in zip(u, c, strict=True)
     ]
     np.testing.assert_allclose(result["field"].reshape(-1, 64, 64), wanted, atol=1e-6)
 
@@ -158,54 +154,27 @@ def test_the_file_is_small_and_so_is_the_page():
 
 # --- the page's script in node -------------------------------------------------------------------
 
-STAND_IN = """
-const states = [];
-const nothing = () => {};
-const view = { classList: { add: nothing } };
-const mount = (name, build) => build({
-  options: OPTIONS,
-  views: { classList: { add: nothing }, lastChild: view },
-  field: () => ({
-    canvas: { dataset: {}, closest: () => view }, draw: nothing, contours: nothing }),
-  plot: () => ({ draw: (curves, marks) => { states.push({ curves, marks }); } }),
-  readouts: () => (...texts) => { states.at(-1).texts = texts; },
-  run: (compute) => SETTINGS.forEach((p) => {
-    const { input, field, height, width } = compute(p);
-    Object.assign(states.at(-1), {
-      input: Array.from(input), field: Array.from(field), height, width });
-  }),
-});
-"""
 
-
-def test_the_page_computes_what_the_package_does(node, tmp_path):
-    figure = make("prior_tradeoff")
+def test_the_page_computes_what_the_package_does(node):
     settings = [
         setting(lambda2=lambda2, quality=quality)
         for lambda2, quality in ((0.0, 0.0), (1.6, 0.0), (8.3, -1.0), (16.0, 0.55), (5.0, 1.0))
     ]
-    core, body = scripts("prior_tradeoff")
-    head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"{head}{core}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
-    )
-    done = subprocess.run([node, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
     nodules = int(trade.stored()["nodule"].sum())
-    for p, state in zip(settings, json.loads(done.stdout), strict=True):
+    for p, state in zip(settings, page_states(node, "prior_tradeoff", settings), strict=True):
         result = trade.compute(p)
         shape = (state["height"], state["width"])
         np.testing.assert_allclose(np.reshape(state["input"], shape), result["input"], atol=1e-6)
         np.testing.assert_allclose(np.reshape(state["field"], shape), result["field"], atol=1e-5)
-        (mark,) = state["marks"]
+        plot = state["plots"]["What is traded"]
+        (mark,) = plot["marks"]
         missed, marked = result["now"]
         assert (mark["x"], mark["y"]) == pytest.approx((100 * marked, 100 * missed))
         assert f"{round(missed * nodules)} of {nodules}, " in state["texts"][0]
         assert state["texts"][2] == ", ".join(f"{c:.2f}" for c in result["c"])
         wanted = [*(trade.shares(trade.GRID, trade.answers(q)) for q in (-1.0, 0.0, 1.0)),
                   result["curve"]]  # fmt: skip
-        for curve, (missed, marked) in zip(state["curves"], wanted, strict=True):
+        for curve, (missed, marked) in zip(plot["curves"], wanted, strict=True):
             np.testing.assert_allclose(curve["x"], 100 * marked)
             np.testing.assert_allclose(curve["y"], 100 * missed)
 

@@ -1,20 +1,17 @@
 """The live figure of the chapter on the sigmoid, and the numbers of its text."""
 
-import json
 import math
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from live_figures import page_states
 from scipy import stats
+from scipy.special import expit
 
 from nodule_lesson import std
 from nodule_lesson.chapters.sigmoid import facts
 from nodule_lesson.chapters.sigmoid.live import compute, sigmoid_energy
-
-LIVE = Path(std.__file__).parent / "chapters" / "sigmoid" / "live.js"
 
 
 def h(x):
@@ -60,45 +57,28 @@ def test_the_live_figure_starts_where_it_is_told():
         sigmoid_energy(sigma=1.0)
 
 
-def test_the_page_computes_the_same_energy(node, tmp_path):
-    """The JavaScript of the page, run by node with a stand-in for its document."""
-    source = LIVE.read_text(encoding="utf-8")
-    stand_in = """
-const pretty = String, states = [];
-const view = () => ({ draw: () => {} });
-const mount = (name, build) => build({
-  plot: view,
-  readouts: () => (...texts) => states.push({ texts }),
-  run: (compute) => SETTINGS.forEach(([u, epsilon]) => {
-    const state = compute({ u, epsilon });
-    Object.assign(states.at(-1), state, {
-      input: Array.from(state.input), field: Array.from(state.field) });
-  }),
-});
-"""
-    script = tmp_path / "figure.mjs"
-    body = source.split(";\n", 1)[1]  # after the import
-    settings = f"const SETTINGS = {json.dumps(SETTINGS)};"
-    script.write_text(
-        f"{settings}{stand_in}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
-    )
-    run = subprocess.run([node, script], capture_output=True, text=True, check=True)
-    states = json.loads(run.stdout)
-    assert len(states) == len(SETTINGS)
-    for (u, epsilon), state in zip(SETTINGS, states, strict=True):
-        result = compute({"u": u, "epsilon": epsilon})
+def test_the_page_computes_the_same_energy(node):
+    settings = [{"u": u, "epsilon": epsilon} for u, epsilon in SETTINGS]
+    for p, state in zip(settings, page_states(node, "sigmoid_energy", settings), strict=True):
+        result = compute(p)
         assert (state["height"], state["width"]) == (1, 201)
         assert np.abs(np.array(state["input"]) - result["input"]).max() < 1e-6
         assert np.abs(np.array(state["field"]) - result["field"]).max() < 1e-6
         share, *energies = (text.replace("−", "-") for text in state["texts"])
         wanted = [result["minimum"], result["closed_form"]]
         assert np.allclose([float(text) for text in energies], wanted, atol=5.1e-6)
-        sigmoid = 1 / (1 + math.exp(-u / epsilon))
+        odds = math.exp(-p["u"] / p["epsilon"])
         if share.startswith("1 - "):  # what is missing to 1, where no more digits would show it
-            assert float(share[4:]) == pytest.approx(math.exp(-u / epsilon), rel=0.06)
+            assert float(share[4:]) == pytest.approx(odds, rel=0.06)
         else:
-            assert float(share) == pytest.approx(sigmoid, rel=0.06, abs=0)
-            assert float(share) == pytest.approx(sigmoid, abs=5.1e-6)
+            assert float(share) == pytest.approx(1 / (1 + odds), rel=0.06, abs=0)
+            assert float(share) == pytest.approx(1 / (1 + odds), abs=5.1e-6)
+        curves = {
+            curve["label"]: curve for curve in state["plots"]["Where it is lowest"]["curves"]
+        }
+        for label, scale in (("Sig(u)", 1), ("Sig(u/ε)", p["epsilon"])):
+            z = np.array(curves[label]["x"]) / scale
+            np.testing.assert_allclose(curves[label]["y"], expit(z), atol=1e-12)
 
 
 # --- the numbers of the text --------------------------------------------------------------------

@@ -1,13 +1,12 @@
 """The live figure of the shipped network: its stored logits, the rules of its crops, its page."""
 
 import importlib
-import json
-import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from live_figures import HOMES, make, scripts
+from live_figures import HOMES, make, page_states, parameters_of
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
@@ -15,6 +14,7 @@ from nodule_lesson.data.demo import open_demo
 from nodule_lesson.networks.registry import load_pretrained, model_card
 
 slim = importlib.import_module("nodule_lesson.chapters.multitask_model.live")
+setting = partial(parameters_of, "slim_network")
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,6 @@ def run():
 def stored():
     with np.load(HOMES["slim_network"] / "live.npz", allow_pickle=False) as file:
         return dict(file)
-
-
-def setting(**change):
-    return {control.name: control.value for control in slim.CONTROLS} | change
 
 
 def test_crops_are_the_middles_of_slices_scaled_as_a_whole(run):
@@ -134,32 +130,8 @@ def test_the_figure_starts_where_training_has_ended():
 
 # --- the page's script in node -------------------------------------------------------------------
 
-STAND_IN = """
-const states = [], set = {}, listeners = {};
-const nothing = () => {};
-const canvas = { dataset: {}, closest: () => ({ classList: { add: nothing } }) };
-const names = Object.keys(SETTINGS[0]);
-const mount = (name, build) => build({
-  options: OPTIONS,
-  controls: Object.fromEntries(names.map((key) =>
-    [key, { set: (value) => { set[key] = value; } }])),
-  panel: { children: names.map((key) => ({
-    addEventListener: (kind, call, capture) => { listeners[key] = { kind, call, capture }; } })) },
-  views: { classList: { add: nothing } },
-  field: () => ({ canvas, title: nothing, draw: nothing, contours: nothing }),
-  readouts: () => (...texts) => { states.push({ texts }); },
-  run: (compute) => SETTINGS.forEach((p) => {
-    delete set.c;
-    const { input, field, height, width } = compute(p);
-    Object.assign(states.at(-1), {
-      input: Array.from(input), field: Array.from(field), height, width, c: set.c ?? null });
-  }),
-});
-"""
 
-
-def test_the_page_computes_what_the_package_does(node, tmp_path):
-    figure = make("slim_network")
+def test_the_page_computes_what_the_package_does(node):
     settings = [
         setting(crop=name, **change)
         for name in slim.CROP_NAMES
@@ -169,30 +141,21 @@ def test_the_page_computes_what_the_package_does(node, tmp_path):
             {"source": "the slider", "c": 0.37, "sigma": 6.0, "lambda1": 4.0, "iterations": 20},
         )
     ]
-    core, body = scripts("slim_network")
-    head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
-    script = tmp_path / "figure.mjs"
-    tail = """
-listeners.c.call();
-console.log(JSON.stringify({ states, source: set.source, listened: Object.keys(listeners),
-  capture: listeners.c.capture, kind: listeners.c.kind }));"""
-    script.write_text(f"{head}{core}{STAND_IN}{body}{tail}", encoding="utf-8")
-    done = subprocess.run([node, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    page = page_states(
+        node, "slim_network", settings, "(listeners.c.call(), { states, listeners, set })"
+    )
     # Moving c, and c alone, takes it from the slider before anything is computed.
-    assert answer["listened"] == ["c"] and answer["source"] == slim.BY_HAND
-    assert answer["capture"] is True and answer["kind"] == "input"
-    for p, state in zip(settings, answer["states"], strict=True):
+    assert page["listeners"] == {"c": {"kind": "input", "capture": True}}
+    assert page["set"]["source"] == slim.BY_HAND
+    for p, state in zip(settings, page["states"], strict=True):
         result = slim.compute(p)
         shape = (state["height"], state["width"])
         np.testing.assert_allclose(np.reshape(state["input"], shape), result["input"], atol=1e-6)
         np.testing.assert_allclose(np.reshape(state["field"], shape), result["field"], atol=1e-5)
         _, _, truth, c = slim.crop(p["crop"])
         if p["source"] == slim.CLASSIFIER:  # the slider shows the c that is used
-            assert state["c"] == pytest.approx(c, abs=0.0051)
-        else:
-            assert state["c"] is None
+            assert state["set"].pop("c") == pytest.approx(c, abs=0.0051)
+        assert set(state["set"]) <= {"source"}
         score, plain, areas, shown_c = state["texts"]
         assert areas == f"{result['area']} and {truth.sum()} px"
         assert float(shown_c) == pytest.approx(c, abs=0.0051)

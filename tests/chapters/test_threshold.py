@@ -1,12 +1,11 @@
 """The live figure of one threshold: scipy's opening, scikit-image's Otsu, its face in node."""
 
 import importlib
-import json
-import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
-from live_figures import make, scripts
+from live_figures import make, page_states, parameters_of
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
@@ -15,10 +14,7 @@ from nodule_lesson.evaluation import classics
 
 figure = importlib.import_module("nodule_lesson.chapters.on_real_scans.live")
 window = importlib.import_module("nodule_lesson.chapters.lung_nodules_in_ct.live")
-
-
-def setting(**changes):
-    return {control.name: control.value for control in figure.CONTROLS} | changes
+setting = partial(parameters_of, "threshold")
 
 
 def named(radius):
@@ -81,8 +77,10 @@ def test_otsus_threshold_is_where_the_variance_is_largest(name):
     assert there >= result["variance"].max() - 1e-12
     # By the other term: what is within the classes is the rest.
     t = figure.THRESHOLDS[60]
-    parts = hu[hu <= t].astype(float), hu[hu > t].astype(float)
-    within = sum(part.var() * part.size for part in parts) / hu.size / hu.astype(float).var()
+    classes = hu[hu <= t].astype(float), hu[hu > t].astype(float)
+    within = (
+        sum(values.var() * values.size for values in classes) / hu.size / hu.astype(float).var()
+    )
     assert result["variance"][60] == pytest.approx(1 - within)
 
 
@@ -91,50 +89,27 @@ def test_the_still_lists_every_crop():
     assert len(pictures) == len(figure.TYPES) == len(ct_window().controls[0].options)
 
 
-STAND_IN = """
-const states = [];
-const nothing = () => {};
-const canvas = { dataset: {}, closest: () => ({ classList: { add: nothing } }) };
-const mount = (name, build) => build({
-  options: OPTIONS,
-  views: { classList: { add: nothing } },
-  field: () => ({ canvas, title: nothing, draw: nothing, contours: nothing }),
-  plot: () => ({ draw: nothing }),
-  readouts: () => (...texts) => { states.push({ texts }); },
-  run: (compute) => SETTINGS.forEach((p) => {
-    const { input, field, ...rest } = compute(p);
-    Object.assign(states.at(-1), { input: Array.from(input), field: Array.from(field), ...rest });
-  }),
-});
-"""
-
-
-def test_the_page_computes_what_the_package_does(node, tmp_path):
+def test_the_page_computes_what_the_package_does(node):
     settings = [
         setting(nodule=name, keep=keep, threshold=t, opening=named(radius))
         for name in figure.TYPES
         for keep in (figure.ALL, figure.CENTRAL)
         for t, radius in ((-700, 0), (-1000, 1), (400, 0), (-430, 3), (-20, 5))
     ]
-    core, body = scripts("threshold")
-    options = make("threshold").options
-    head = f"const OPTIONS = {json.dumps(options)}, SETTINGS = {json.dumps(settings)};"
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"{head}{core}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
-    )
-    done = subprocess.run([node, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for p, state in zip(settings, json.loads(done.stdout), strict=True):
+    for p, state in zip(settings, page_states(node, "threshold", settings), strict=True):
         result = figure.compute(p)
         shape = (state["height"], state["width"])
         np.testing.assert_allclose(np.reshape(state["input"], shape), result["input"], atol=1e-6)
         np.testing.assert_array_equal(np.reshape(state["field"], shape), result["field"])
-        np.testing.assert_allclose(state["scores"], result["scores"], atol=1e-12, err_msg=str(p))
-        np.testing.assert_allclose(state["variance"], result["variance"], atol=1e-9)
+        scores, variance = state["plots"]["Every threshold"]["curves"]
+        np.testing.assert_array_equal(scores["x"], figure.THRESHOLDS)
+        np.testing.assert_allclose(scores["y"], result["scores"], atol=1e-12, err_msg=str(p))
+        np.testing.assert_allclose(variance["y"], result["variance"], atol=1e-9)
         hu, outline = result["hu"], result["outline"]
-        for key, values in (("all", hu.ravel()), ("part", hu[outline])):
-            np.testing.assert_allclose(state[key], figure.histogram(values), atol=1e-9)
+        curves = state["plots"]["Histogram"]["curves"]
+        for curve, values in zip(curves, (hu, hu[outline]), strict=True):
+            wanted = window.histogram(values, figure.BINS)
+            np.testing.assert_allclose([curve["x"], curve["y"]], wanted, atol=1e-9)
         score, otsu, best, scaled = (text.replace("−", "-") for text in state["texts"])
         assert float(score) == pytest.approx(result["dice"], abs=5.1e-4)
         assert float(scaled) == pytest.approx(result["scaled"], abs=5.1e-4)

@@ -12,27 +12,20 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
-from live_figures import CHAPTERS, HOMES, NAMES, make, module
+from live_figures import CHAPTERS, HOMES, LABELS, NAMES, make, module, parameters_of
 from matplotlib.image import imread
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
-from nodule_lesson import std
+from nodule_lesson import plots, std
 from nodule_lesson.data.demo import open_demo
 from nodule_lesson.evaluation import measures as metrics
 from nodule_lesson.live import scenes
+from nodule_lesson.live.drawing import COLOURS
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-LABELS = {
-    "sigma": "σ",
-    "lambda1": "λ₁",
-    "lambda2": "λ₂",
-    "c": "c",
-    "epsilon": "ε",
-    "iterations": "iterations",
-}
 # Every call that a chapter makes: each figure as it is, and the small explorer.
 CALLS = [(name, {}) for name in NAMES] + [("std_explorer", {"compact": True})]
 
@@ -362,7 +355,7 @@ def by_hand(u, p):
     ],
 )
 def test_the_explorers_field_is_that_of_scipy(explorer, change):
-    parameters = {control.name: control.value for control in explorer.CONTROLS} | change
+    parameters = parameters_of("std_explorer", **change)
     result = explorer.compute(parameters)
     np.testing.assert_array_equal(result["input"], scenes.scene(parameters["scene"]))
     x = by_hand(result["input"], parameters)
@@ -371,7 +364,7 @@ def test_the_explorers_field_is_that_of_scipy(explorer, change):
 
 
 def test_the_explorers_energies(explorer):
-    parameters = {control.name: control.value for control in explorer.CONTROLS}
+    parameters = parameters_of("std_explorer")
     result = explorer.compute({**parameters, "c": 0.5})
     derived, printed = np.array(result["energy"]), np.array(result["printed_energy"])
     assert len(derived) == len(printed) == parameters["iterations"] + 1
@@ -380,7 +373,7 @@ def test_the_explorers_energies(explorer):
 
 
 def test_painted_logits_replace_the_scene(explorer):
-    parameters = {control.name: control.value for control in explorer.CONTROLS}
+    parameters = parameters_of("std_explorer")
     u = scenes.scene("ring")[::-1].copy()
     result = explorer.compute(parameters, u)
     np.testing.assert_array_equal(result["input"], u)
@@ -394,6 +387,17 @@ def test_the_length_of_a_known_outline(explorer):
     # What touches the border is closed there: outside the image x is 0.
     assert explorer.outline_length(np.ones((16, 16))) == pytest.approx(60 + 4 * np.sqrt(0.5))
     assert explorer.outline_length(np.zeros((16, 16))) == 0
+
+
+# --- colours ------------------------------------------------------------------------------------
+
+
+def test_figures_of_the_book_and_live_figures_have_the_same_colours():
+    names = {"BLUE": "first", "ORANGE": "second", "GREEN": "third"}
+    names |= {"INK": "ink", "MUTED": "muted", "CONTOUR": "contour"}
+    assert {name: getattr(plots, name) for name in names} == {
+        name: COLOURS[of_page] for name, of_page in names.items()
+    }
 
 
 # --- the scenes ---------------------------------------------------------------------------------
@@ -431,10 +435,6 @@ def ct():
     return module("ct_window")
 
 
-def ct_setting(ct, **change):
-    return {control.name: control.value for control in ct.CONTROLS} | change
-
-
 def test_examples_are_slices_with_a_consensus_well_inside_the_crop(ct):
     for name in ct.TYPES:
         hu, mask, bits = ct.example(name)
@@ -466,7 +466,7 @@ def test_examples_teach_what_the_chapter_says_of_them(ct):
 
 @pytest.mark.parametrize("level, width", [(-600, 1500), (40, 400), (-860, 50)])
 def test_a_window_is_a_clipped_straight_line(ct, level, width):
-    result = ct.compute(ct_setting(ct, level=level, width=width))
+    result = ct.compute(parameters_of("ct_window", level=level, width=width))
     line = np.interp(result["input"], [level - width / 2, level + width / 2], [0, 1])
     np.testing.assert_allclose(result["field"], line, rtol=0, atol=1e-6)
     assert result["lost"] == pytest.approx((abs(result["input"] - level) > width / 2).mean())
@@ -475,9 +475,9 @@ def test_a_window_is_a_clipped_straight_line(ct, level, width):
 def test_eq6_takes_its_ends_from_the_slice_or_from_the_set(ct):
     images = open_demo("luna_like").images
     for name in ct.TYPES:
-        slice_ = ct.compute(ct_setting(ct, nodule=name, display=ct.SLICE))
+        slice_ = ct.compute(parameters_of("ct_window", nodule=name, display=ct.SLICE))
         assert (slice_["field"].min(), slice_["field"].max(), slice_["lost"]) == (0, 1, 0)
-        whole = ct.compute(ct_setting(ct, nodule=name, display=ct.SET))
+        whole = ct.compute(parameters_of("ct_window", nodule=name, display=ct.SET))
         assert (whole["low"], whole["high"]) == (images.min(), images.max())
         span = float(images.max()) - images.min()
         expected = np.clip((whole["input"] - images.min()) / span, 0, 1)
@@ -493,7 +493,7 @@ def test_the_page_of_the_window_is_small():
     """The crops travel in the page: what they add stays below a quarter of a megabyte."""
     assert len(make("ct_window").page()) < 350_000
     options = make("ct_window").options
-    assert sum(len(text) for pair in options["types"].values() for text in pair) < 250_000
+    assert sum(len(text) for pair in options["crops"].values() for text in pair.values()) < 250_000
 
 
 # --- the measures of a segmentation -------------------------------------------------------------
@@ -504,30 +504,29 @@ def outlines():
     return module("segmentation_measures")
 
 
-def outlines_setting(outlines, **change):
-    return {control.name: control.value for control in outlines.CONTROLS} | change
-
-
 def test_a_shift_moves_the_prediction_by_whole_pixels(outlines):
-    before, truth = outlines.masks(outlines_setting(outlines, right=0, down=0, rough=0))
+    before, truth = outlines.masks(
+        parameters_of("segmentation_measures", right=0, down=0, rough=0)
+    )
     np.testing.assert_array_equal(before, truth)  # at size 1 it is the truth itself
-    moved, same = outlines.masks(outlines_setting(outlines, right=7, down=-4, rough=0))
+    moved, same = outlines.masks(parameters_of("segmentation_measures", right=7, down=-4, rough=0))
     np.testing.assert_array_equal(same, truth)
     np.testing.assert_array_equal(moved, np.roll(truth, (-4, 7), (0, 1)))
-    assert outlines.compute(outlines_setting(outlines, rough=0, right=0, down=0))["measures"] == {
+    perfect = parameters_of("segmentation_measures", rough=0, right=0, down=0)
+    assert outlines.compute(perfect)["measures"] == {
         **dict.fromkeys(metrics.OVERLAPS, 1.0), **dict.fromkeys(metrics.DISTANCES, 0.0)
     }  # fmt: skip
 
 
 def test_a_speck_makes_hd_jump_and_leaves_dice(outlines):
-    plain = outlines.compute(outlines_setting(outlines))["measures"]
-    speck = outlines.compute(outlines_setting(outlines, speck="1 pixel"))["measures"]
+    plain = outlines.compute(parameters_of("segmentation_measures"))["measures"]
+    speck = outlines.compute(parameters_of("segmentation_measures", speck="1 pixel"))["measures"]
     assert abs(plain["dice"] - speck["dice"]) < 0.001
     assert speck["hausdorff_distance"] > 3 * plain["hausdorff_distance"]
 
 
 def test_what_is_undefined_is_said_to_be(outlines):
-    nothing = outlines_setting(outlines, truth="empty slice", size=0)
+    nothing = parameters_of("segmentation_measures", truth="empty slice", size=0)
     result = outlines.compute(nothing)
     assert not result["input"].any() and not result["field"].any()
     assert all(np.isnan(value) for value in result["measures"].values())
@@ -537,10 +536,10 @@ def test_what_is_undefined_is_said_to_be(outlines):
 
 
 def test_the_curves_pass_through_the_present_setting(outlines):
-    setting = outlines_setting(outlines, right=-6, truth="small nodule")
-    found = outlines.curves(setting, [-7, -6, -5])
+    setting = parameters_of("segmentation_measures", right=-6, truth="small nodule")
+    curves = outlines.curves(setting, [-7, -6, -5])
     for name, value in outlines.compute(setting)["measures"].items():
-        np.testing.assert_equal(found[name][1], value)
+        np.testing.assert_equal(curves[name][1], value)
 
 
 def test_every_script_of_a_chapter_has_its_module():

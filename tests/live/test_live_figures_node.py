@@ -2,45 +2,46 @@
 
 import importlib
 import itertools
-import json
 import math
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from contourpy import contour_generator
-from live_figures import make
+from live_figures import in_node, page_states, parameters_of
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
 from nodule_lesson import std
 from nodule_lesson.evaluation import measures as metrics
-from nodule_lesson.live import scenes
+from nodule_lesson.live import arrays, scenes
+from nodule_lesson.live.figure import with_imports
 
-CORE = Path(std.__file__).parent / "live" / "std.js"
+LIVE = Path(scenes.__file__).parent
 ATOL = 1e-5
 BASE = {"sigma": 2.0, "lambda1": 1.8, "lambda2": 1.0, "c": 1.0, "epsilon": 1.0, "iterations": 10}
 
 
+CALLS = """
+const result = data.map(([name, ...values]) => {
+  const given = values.map((value) =>
+    value === "NaN" ? NaN : value?.field ? Float64Array.from(value.field) : value);
+  const named = eval(name);
+  const value = typeof named === "function" ? named(...given) : named;
+  return { value, last: values.at(-1) }; // energies come back in the list that was handed in
+});
+"""
+
+
 @pytest.fixture(scope="module")
 def core(node):
-    """core(calls): the values that std.js gives for [name, argument, ...], in one run of node."""
-
-    def run(*calls):
-        script = Path(__file__).with_name("node") / "core.mjs"
-        done = subprocess.run(
-            [node, script, CORE],
-            input=json.dumps(calls),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
+    """core(calls): the values that JavaScript gives for [name, argument, ...], in one run."""
+    scripts = {}
+    for name in ("std", "contour", "scenes", "slow", "arrays", "format", "measures"):
+        with_imports(LIVE / f"{name}.js", scripts=scripts)
+    program = "".join(scripts.values()) + CALLS
+    return lambda *calls: in_node(node, program, calls)
 
 
 def as_field(array):
@@ -82,8 +83,8 @@ def test_the_field_is_that_of_the_package(core):
     for (p, printed), answer in zip(cases, answers, strict=True):
         function = std.printed_iteration if printed else std.soft_threshold_dynamics
         x = function(torch.from_numpy(u), **p).numpy()
-        found = np.reshape(answer["value"], (128, 128))
-        np.testing.assert_allclose(found, x, rtol=0, atol=ATOL, err_msg=f"{p} printed={printed}")
+        field = np.reshape(answer["value"], (128, 128))
+        np.testing.assert_allclose(field, x, rtol=0, atol=ATOL, err_msg=f"{p} printed={printed}")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 32, 61])
@@ -97,7 +98,7 @@ def test_the_field_is_that_of_the_package_at_other_sizes(core, n):
 
 
 def test_no_run_sees_what_another_left_in_memory(core):
-    """std.js keeps its working memory: sizes and widths come in an order that would show."""
+    """std.js keeps its working memory: in this order of sizes and widths, an error would show."""
     cases = [(128, 10.0), (128, 0.4), (5, 9.0), (61, 0.4), (60, 9.0), (128, 10.0), (128, 3.0)]
     fields = [logits(n, seed=n) for n, _ in cases]
     answers = core(
@@ -160,7 +161,7 @@ def test_taps_are_a_row_of_the_matrix_but_for_a_tail(core, sigma, size, radius):
 
 def test_the_table_is_the_sigmoid(core):
     z = np.concatenate([np.linspace(-30, 30, 4001), [0, -1e9, 1e9, -20, 20]])
-    values = np.array([answer["value"] for answer in core(*(["sigmoid", x] for x in z))])
+    values = np.array([answer["value"] for answer in core(*(["quickSigmoid", x] for x in z))])
     np.testing.assert_allclose(values, expit(z), rtol=0, atol=1e-9)
     assert (np.diff(values[:4001]) > -1e-9).all()
     assert values[4001] == 0.5
@@ -200,8 +201,8 @@ def test_scenes_are_the_same_in_both_languages(core):
     assert tuple(names["value"]) == scenes.SCENE_NAMES
     cases = [(name, n) for name in scenes.SCENE_NAMES for n in (128, 64, 48)]
     for (name, n), answer in zip(cases, core(*(["scene", *case] for case in cases)), strict=True):
-        found = np.reshape(answer["value"], (n, n))
-        np.testing.assert_allclose(found, scenes.scene(name, n), rtol=0, atol=1e-6, err_msg=name)
+        u = np.reshape(answer["value"], (n, n))
+        np.testing.assert_allclose(u, scenes.scene(name, n), rtol=0, atol=1e-6, err_msg=name)
 
 
 def test_white_noise_is_white_and_the_same_in_both_languages(core):
@@ -213,31 +214,51 @@ def test_white_noise_is_white_and_the_same_in_both_languages(core):
     assert abs(np.mean(noise[1:] * noise[:-1])) < 0.024
 
 
+# --- arrays and numbers -------------------------------------------------------------------------
+
+
+def test_arrays_arrive_as_they_were_packed(core):
+    random = np.random.default_rng(3)
+    numbers = random.integers(-(2**15), 2**15, (4, 6)).astype(np.int16)
+    levels, mask = random.integers(0, 256, 11).astype(np.uint8), random.random((4, 6)) < 0.5
+    sent = {"unpackNumbers": numbers, "unpackBytes": levels, "unpackBits": mask}
+    received = core(*([name, arrays.packed(array)] for name, array in sent.items()))
+    for array, answer in zip(sent.values(), received, strict=True):
+        np.testing.assert_array_equal(answer["value"], array.ravel())
+
+
+def test_numbers_are_written_with_a_true_minus(core):
+    cases = {
+        ("fixed", -1.2345): "−1.234",
+        ("fixed", -0.0004): "0.000",
+        ("fixed", 2.5, 0): "3",
+        ("fixed", None): "undefined",
+        ("signed", 0.1): "+0.100",
+        ("signed", -12.34, 1): "−12.3",
+        ("scientific", 0.00012): "1.2e−4",
+        ("pretty", -12345.6): "−1.2e4",
+        ("pretty", 0.30000000000000004): "0.3",
+        ("xAfter", 1): "x after 1 step",
+        ("xAfter", 0): "x after 0 steps",
+    }
+    calls = [[name, "NaN" if value is None else value, *rest] for name, value, *rest in cases]
+    for case, answer in zip(cases, core(*calls), strict=True):
+        assert answer["value"] == cases[case], case
+
+
+def test_values_beyond_the_bins_count_to_the_outermost(core):
+    values, edges = [-5, 0, 9.9, 10, 25, 99], [0, 10, 20, 30]
+    (answer,) = core(["histogram", values, edges])
+    counts, _ = np.histogram(np.clip(values, 0, 29), edges)
+    assert answer["value"]["x"] == [5, 15, 25]
+    np.testing.assert_allclose(answer["value"]["y"], 100 * counts / len(values))
+
+
 # --- the window of CT ---------------------------------------------------------------------------
 
-STAND_IN = """
-const states = [];
-const nothing = () => {};
-const canvas = { dataset: {}, closest: () => ({ classList: { remove: nothing } }) };
-const mount = (name, build) => build({
-  options: OPTIONS,
-  field: () => ({ canvas, title: nothing, draw: nothing, contours: nothing }),
-  plot: () => ({
-    draw: (curves) => states.push({ curves: curves.map(({ y }) => Array.from(y)) }) }),
-  readouts: () => (...texts) => { states.at(-1).texts = texts; },
-  run: (compute) => SETTINGS.forEach((p) => {
-    const state = compute(p);
-    Object.assign(states.at(-1), state, {
-      input: Array.from(state.input), field: Array.from(state.field) });
-  }),
-});
-const contour = () => [];
-"""
 
-
-def test_the_window_is_that_of_the_package(node, tmp_path):
+def test_the_window_is_that_of_the_package(node):
     module = importlib.import_module("nodule_lesson.chapters.lung_nodules_in_ct.live")
-    figure = make("ct_window")
     windows = [(-600, 1500), (40, 400), (-860, 50), (-1000, 50), (500, 2500)]
     settings = [
         {"nodule": name, "display": display, "level": level, "width": width}
@@ -248,25 +269,17 @@ def test_the_window_is_that_of_the_package(node, tmp_path):
         {"nodule": name, "display": module.WINDOW, "level": level, "width": width}
         for name, (level, width) in itertools.product(module.TYPES, windows)
     ]
-    source = Path(module.__file__).with_name("live.js").read_text(encoding="utf-8")
-    body = source.split('from "../../live/figure.js";\n', 1)[1].replace("export ", "")
-    head = f"const OPTIONS = {json.dumps(figure.options)}, SETTINGS = {json.dumps(settings)};"
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"{head}{STAND_IN}{body}\nconsole.log(JSON.stringify(states));", encoding="utf-8"
-    )
-    run = subprocess.run([node, script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    states = json.loads(run.stdout)
-    for p, state in zip(settings, states, strict=True):
+    for p, state in zip(settings, page_states(node, "ct_window", settings), strict=True):
         result = module.compute(p)
         shape = (state["height"], state["width"])
         np.testing.assert_array_equal(np.reshape(state["input"], shape), result["input"])
         field = np.reshape(state["field"], shape)
         np.testing.assert_allclose(field, result["field"], rtol=0, atol=1e-6, err_msg=str(p))
         hu, outline = result["input"], result["outline"]
-        for curve, pixels in zip(state["curves"], (outline | True, outline), strict=True):
-            np.testing.assert_allclose(curve, module.histogram(hu, pixels), atol=1e-9)
+        curves = state["plots"]["Histogram of the crop"]["curves"]
+        for curve, values in zip(curves, (hu, hu[outline]), strict=True):
+            wanted = module.histogram(values, module.BINS)
+            np.testing.assert_allclose([curve["x"], curve["y"]], wanted, atol=1e-9)
         ends, lost, means, contrast = (text.replace("−", "-") for text in state["texts"])
         assert [float(end) for end in ends.split(" and ")] == [result["low"], result["high"]]
         assert float(lost.removesuffix(" %")) == pytest.approx(100 * result["lost"], abs=0.051)
@@ -278,10 +291,10 @@ def test_the_window_is_that_of_the_package(node, tmp_path):
 # --- the measures of a segmentation -------------------------------------------------------------
 
 
-def test_the_measures_are_those_of_the_package(node, tmp_path):
+def test_the_measures_are_those_of_the_package(node):
     """Masks of every kind of setting, and masks of noise that the figure cannot draw."""
     module = importlib.import_module("nodule_lesson.chapters.measuring_a_segmentation.live")
-    base = {control.name: control.value for control in module.CONTROLS}
+    base = parameters_of("segmentation_measures")
     changes = [{}, {"pixel": 0.55}, {"size": 0}, {"size": 1.5, "rough": 4}, {"size": 0.05}]
     changes += [{"right": right, "down": down} for right, down in ((-40, 40), (39, -17), (0, 0))]
     changes += [{"right": 12, "rough": rough} for rough in (0, 0.25, 2, 3.75)]
@@ -294,37 +307,80 @@ def test_the_measures_are_those_of_the_package(node, tmp_path):
     noise += [
         np.stack([mask, other]) for mask, other in itertools.pairwise(noise[0][:1] ^ noise[2])
     ]
-    source = Path(module.__file__).with_name("live.js").read_text(encoding="utf-8")
-    body = source.split('from "../../live/figure.js";\n', 1)[1].replace("export ", "")
-    pairs = [[mask.astype(int).ravel().tolist() for mask in pair] for pair in noise]
-    script = tmp_path / "figure.mjs"
-    script.write_text(
-        f"""const mount = () => {{}};
-{body}
-const nan = (key, value) => (Number.isNaN(value) ? "nan" : value);
-const drawn = {json.dumps(settings)}.map((p) => {{
-  const truth = trueMask(p), pred = predictedMask(p);
-  return [Array.from(pred), Array.from(truth), measuresOf(pred, truth, GRID, p.pixel).values];
-}});
-const noise = {json.dumps(pairs)}.map(([pred, truth]) => measuresOf(pred, truth, 17, 0.6).values);
-console.log(JSON.stringify({{ drawn, noise, shifts: SHIFTS }}, nan));
-""",
-        encoding="utf-8",
+    page = page_states(
+        node,
+        "segmentation_measures",
+        settings,
+        "{ states: states.map(({ plots, fields, contours, ...state }) => state), curves: "
+        "states[0].plots, noise: data.noise.map((pair) => measuresOf(...pair, 17, 0.6).values) }",
+        noise=[[mask.astype(int).ravel() for mask in pair] for pair in noise],
     )
-    run = subprocess.run([node, script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
 
-    def check(values, wanted, what):
+    def check(values, wanted, message):
         assert set(values) == set(wanted) == {*metrics.OVERLAPS, *metrics.DISTANCES}
         for name, value in wanted.items():
-            np.testing.assert_allclose(float(values[name]), value, rtol=1e-9, err_msg=str(what))
+            np.testing.assert_allclose(float(values[name]), value, rtol=1e-9, err_msg=str(message))
 
-    for p, (pred, truth, values) in zip(settings, found["drawn"], strict=True):
+    for p, state in zip(settings, page["states"], strict=True):
         result = module.compute(p)
-        np.testing.assert_array_equal(np.reshape(truth, (96, 96)), result["input"])
-        np.testing.assert_array_equal(np.reshape(pred, (96, 96)), result["field"], err_msg=str(p))
-        check(values, result["measures"], p)
-    for (pred, truth), values in zip(noise, found["noise"], strict=True):
+        np.testing.assert_array_equal(np.reshape(state["input"], (96, 96)), result["input"])
+        field = np.reshape(state["field"], (96, 96))
+        np.testing.assert_array_equal(field, result["field"], err_msg=str(p))
+        check(state["measures"], result["measures"], p)
+    for (pred, truth), values in zip(noise, page["noise"], strict=True):
         check(values, module.measures(pred, truth, 0.6), "noise")
-    assert sorted(found["shifts"]) == list(range(-module.REACH, module.REACH + 1))
+    shifts = np.arange(-module.REACH, module.REACH + 1)
+    wanted = module.curves(settings[0], shifts)
+    for title, names in (("Overlap", ("dice", "iou")), ("Distance", metrics.DISTANCES)):
+        for curve, name in zip(page["curves"][title]["curves"], names, strict=True):
+            np.testing.assert_array_equal(curve["x"], shifts)
+            np.testing.assert_allclose(curve["y"], wanted[name], rtol=1e-9)
+
+
+# --- curves that are computed a few points per frame ---------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 3, 33, 81])
+def test_coarse_to_fine_has_every_place_once_and_both_ends_first(core, count):
+    (answer,) = core(["coarseToFine", count])
+    order = answer["value"]
+    assert sorted(order) == list(range(count)) and order[:2] == [0, count - 1]
+
+
+def test_the_gradient_to_sigma_is_that_of_autograd(node):
+    module = importlib.import_module("nodule_lesson.chapters.learning_through_the_loop.live")
+    changes = ({}, {"sigma": 0.15, "iterations": 1}, {"radius": "3", "lambda1": 3.0})
+    settings = [
+        parameters_of("sigma_gradient", **change) for change in (*changes, {"radius": "5"})
+    ]
+    for p, state in zip(settings, page_states(node, "sigma_gradient", settings), strict=True):
+        result = module.compute(p)
+        largest = abs(result["field"]).max()
+        np.testing.assert_allclose(state["field"], result["field"], atol=1e-6 * largest)
+        (losses,) = state["plots"]["Loss over σ"]["curves"]
+        np.testing.assert_allclose(losses["x"], np.log(module.SIGMAS))
+        np.testing.assert_allclose(losses["y"], result["losses"], atol=1e-8)
+        x = np.reshape(state["fields"]["x"]["values"], result["x"].shape)
+        np.testing.assert_allclose(x, result["x"], atol=1e-8)
+
+
+def test_areas_over_c_are_those_of_the_package(node):
+    module = importlib.import_module("nodule_lesson.chapters.detection_prior.live")
+    settings = [parameters_of("detection_prior", crop=name) for name in module.CROP_NAMES]
+    c = np.linspace(0, 1, module.CURVE_POINTS)
+    for p, state in zip(settings, page_states(node, "detection_prior", settings), strict=True):
+        result = module.compute(p)
+        field = np.reshape(state["field"], result["field"].shape)
+        np.testing.assert_allclose(field, result["field"], atol=ATOL)
+        curves = state["plots"]["Area against the classifier's answer"]["curves"]
+        areas = module.area_curve(p, c)[-len(curves) :]  # no nodule, no curve of its area
+        for curve, area in zip(curves, areas, strict=True):
+            np.testing.assert_array_equal(curve["x"], c)
+            np.testing.assert_allclose(curve["y"], 100 * np.array(area) / max(area[-1], 1))
+        inside, elsewhere, dice, _ = state["texts"]
+        assert elsewhere == f"{result['other_area']} px"
+        if result["truth"].any():
+            assert inside == f"{result['nodule_area']} px"
+            assert float(dice) == pytest.approx(result["dice"], abs=5.1e-4)
+        else:
+            assert (inside, dice) == ("no nodule", "no truth")

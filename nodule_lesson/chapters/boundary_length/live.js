@@ -1,12 +1,16 @@
 // What the boundary term makes of shapes of known perimeter; live.py is its other face.
-import { blur } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
+import { signed } from "../../live/format.js";
+import { atPixels } from "../../live/scenes.js";
+import { remember } from "../../live/slow.js";
+import { blur } from "../../live/std.js";
+import { SIGMAS, SIZE } from "./live.py";
 
-const SIZE = 128, CENTRE = SIZE / 2;
+const CENTRE = SIZE / 2;
 const ROOT_TWO_PI = Math.sqrt(2 * Math.PI);
-const SIGMAS = Array.from({ length: 22 }, (_, i) => 0.3 * 40 ** (i / 21));
 
-// Each shape: is a point inside (x, y from the centre, size s), its true length, its outline.
+// Each shape of size s: whether a point is inside, its true length, its outline; x and y are counted
+// from the centre.
 const SHAPES = {
   "disc": {
     inside: (x, y, s) => x * x + y * y < s * s,
@@ -51,41 +55,21 @@ function circle(radius) {
 
 mount("boundary_length", (ui) => {
   const paid = ui.field("What each pixel pays", SIZE,
-    "The length that the boundary term finds in each pixel, with the true outline");
-  ui.views.firstChild.classList.remove("lf-half"); // alone in its row on a telephone
+    "The length that the boundary term finds in each pixel, with the true outline", "");
   const curve = ui.plot("Estimated length / true length", {
     x: "σ (pixels)", y: "ratio", label: "Estimated by true length over sigma",
     xRange: [0, 12], yRange: [0.5, 1.15] });
   const show = ui.readouts(["true length", "estimate", "error", "window of σ"]);
 
-  let drawn = { key: null };
-  function pixels(name, size) {
-    const key = `${name} ${size}`;
-    if (drawn.key === key) return drawn;
-    const { inside } = SHAPES[name];
-    const x = new Float32Array(SIZE * SIZE), outside = new Float64Array(SIZE * SIZE).fill(1);
-    for (let row = 0, i = 0; row < SIZE; row++) {
-      for (let column = 0; column < SIZE; column++, i++) {
-        if (!inside(column + 0.5 - CENTRE, row + 0.5 - CENTRE, size)) continue;
-        x[i] = 1;
-        outside[i] = 0;
-      }
-    }
-    drawn = { key, x, outside, ratios: null };
-    return drawn;
-  }
+  const pixels = remember((name, size) => {
+    const x = atPixels(SIZE, (column, row) =>
+      SHAPES[name].inside(column - CENTRE, row - CENTRE, size), SIZE);
+    return { x, outside: Float64Array.from(x, (value) => 1 - value), ratios: null };
+  });
 
-  function density({ x, outside }, sigma) {
-    const values = blur(outside, SIZE, sigma);
-    for (let i = 0; i < values.length; i++) values[i] *= (x[i] * ROOT_TWO_PI) / sigma;
-    return values;
-  }
-
-  function total(values) {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[i];
-    return sum;
-  }
+  const density = ({ x, outside }, sigma) =>
+    blur(outside, SIZE, sigma).map((value, i) => value * ((x[i] * ROOT_TWO_PI) / sigma));
+  const total = (values) => values.reduce((sum, value) => sum + value, 0);
 
   let last;
   ui.run(({ shape, size, sigma }) => {
@@ -93,19 +77,16 @@ mount("boundary_length", (ui) => {
     const field = density(now, sigma);
     const length = SHAPES[shape].length(size), estimate = total(field);
     // A straight edge pays half a length in its first pixel: that is the strongest colour.
-    paid.draw(field, ["low", "middle", "high"], 0, (0.5 * ROOT_TWO_PI) / sigma);
+    paid.draw(field, "share", 0, (0.5 * ROOT_TWO_PI) / sigma);
     paid.contours([[SHAPES[shape].outline(size), "contour"]]);
-    const error = 100 * (estimate / length - 1);
     show(`${length.toFixed(1)} px`, `${estimate.toFixed(1)} px`,
-      `${error < 0 ? "−" : "+"}${Math.abs(error).toFixed(1)} %`,
+      `${signed(100 * (estimate / length - 1), 1)} %`,
       size > 8 ? `2 to ${size / 4} px` : "none: too small");
     last = { now, length, size, sigma, ratio: estimate / length };
     return { input: now.x, field: Float32Array.from(field), height: SIZE, width: SIZE };
-  });
-
-  ui.later(() => {
+  }, () => {
     const { now, length, size, sigma, ratio } = last;
-    now.ratios ??= SIGMAS.map((each) => total(density(now, each)) / length);
+    now.ratios ??= SIGMAS.map((other) => total(density(now, other)) / length);
     const window = size > 8
       ? [{ x: 2, kind: "third" }, { x: size / 4, kind: "third", label: "σ = 2 and σ = size/4" }]
       : [];
@@ -113,5 +94,4 @@ mount("boundary_length", (ui) => {
       [{ x: [0, 12], y: [1, 1], kind: "muted" }, { x: SIGMAS, y: now.ratios, kind: "first" }],
       [...window, { x: sigma, y: ratio, kind: "second" }]);
   });
-  ui.update();
 });

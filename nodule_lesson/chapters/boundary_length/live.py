@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from nodule_lesson import std
+from nodule_lesson.live.drawing import COLOURS, LINES, new_figure, show_field
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 
 SHAPES = ("disc", "square", "tilted square", "half-plane", "ring")
@@ -34,7 +34,7 @@ ALT = (
 def boundary_length(**initial):
     """The live figure of the boundary term as a length; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("boundary_length", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("boundary_length", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def shape(name, size, n=SIZE):
@@ -94,21 +94,20 @@ def compute(parameters):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 3.7), layout="constrained")
+    figure = new_figure(3.7)
     left, right = figure.subplots(1, 2)
     sigma, size = parameters["sigma"], parameters["size"]
     # A straight edge pays half a length in its first pixel: that is the darkest blue.
     top = 0.5 * math.sqrt(2 * math.pi) / sigma
-    left.imshow(result["field"], cmap="Blues", vmin=0, vmax=top)
-    left.contour(result["input"], [0.5], colors="#d6330f", linewidths=0.8)
-    left.set_title(f"x · K(1 − x) · √(2π)/σ for σ = {sigma:g}")
-    left.set_axis_off()
+    title = f"x · K(1 − x) · √(2π)/σ for σ = {sigma:g}"
+    outlines = [(result["input"], 0.5, "thin-contour")]
+    show_field(left, result["field"], title, high=top, outlines=outlines)
     if size / 4 > 2:
-        right.axvspan(2, size / 4, color="#d5dae1", alpha=0.6, label="2 ≤ σ ≤ size/4")
-    right.plot(SIGMAS, result["ratios"], color="#1f5fa8")
-    right.axhline(1, color="#55606e", linewidth=1)
+        right.axvspan(2, size / 4, color=COLOURS["rule"], alpha=0.6, label="2 ≤ σ ≤ size/4")
+    right.plot(SIGMAS, result["ratios"], **LINES["first"])
+    right.axhline(1, **LINES["muted"])
     now = result["estimate"] / result["length"]
-    right.plot([sigma], [now], "o", color="#d6330f", label=f"σ = {sigma:g}: {now:.3f}")
+    right.plot([sigma], [now], "o", **LINES["contour"], label=f"σ = {sigma:g}: {now:.3f}")
     right.set(xlabel="σ (pixels)", ylabel="estimated / true length")
     right.set(xlim=(0, 12), ylim=(0.5, 1.15))
     right.legend(frameon=False, loc="lower right")

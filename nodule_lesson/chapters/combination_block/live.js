@@ -1,28 +1,33 @@
 // The combination block in a page; live.py is its other face with the same maps.
-import { contour, whiteNoise } from "../../live/std.js";
+import { contour } from "../../live/contour.js";
 import { mount } from "../../live/figure.js";
+import { fixed } from "../../live/format.js";
+import { atPixels, whiteNoise } from "../../live/scenes.js";
+import { HIDDEN, SIZE } from "./live.py";
 
-const MAP_SIZE = 64;
+const PIXELS = SIZE * SIZE;
 
 // Made-up features of the U-Net and of the classifier, and the disc that is added to them.
-export function toyFeatures(n) {
-  const [edges, blobs] = [whiteNoise(n, 41), whiteNoise(n, 42)];
-  const map = (value) => Float32Array.from({ length: n * n }, (_, i) =>
-    value((((i % n) + 0.5) * MAP_SIZE) / n, ((Math.floor(i / n) + 0.5) * MAP_SIZE) / n, i));
+function features() {
+  const [edges, blobs] = [whiteNoise(SIZE, 41), whiteNoise(SIZE, 42)];
+  const [column, row, radius] = HIDDEN;
   return {
-    s: map((x, y, i) => {
+    s: atPixels(SIZE, (x, y, i) => {
       const nodule = 11 - Math.hypot(x - 24, y - 36);
       const vessel = 2.5 - Math.abs(x - 50 + 0.2 * (y - 32));
       return Math.max(Math.exp(-((nodule / 2) ** 2)), 0.8 * Math.exp(-((vessel / 2) ** 2)))
         + 0.06 * edges[i];
-    }),
-    f: map((x, y, i) => Math.exp(-((x - 24) ** 2 + (y - 36) ** 2) / 200) + 0.03 * blobs[i]),
-    hidden: map((x, y) => 0.5 * (1 + Math.tanh(8 - Math.hypot(x - 36, y - 14)))),
+    }, SIZE),
+    f: atPixels(SIZE, (x, y, i) =>
+      Math.exp(-((x - 24) ** 2 + (y - 36) ** 2) / 200) + 0.03 * blobs[i], SIZE),
+    hidden: atPixels(SIZE, (x, y) =>
+      0.5 * (1 + Math.tanh(radius - Math.hypot(x - column, y - row))), SIZE),
   };
 }
 
 // 3x3, weights 1 2 1 in both directions, zero outside the map: the depthwise convolution.
-export function spread(field, n) {
+function spread(field) {
+  const n = SIZE;
   const at = (x, y) => (x < 0 || y < 0 || x >= n || y >= n ? 0 : field[y * n + x]);
   const rows = Float64Array.from(field, (_, i) => {
     const x = i % n, y = (i - x) / n;
@@ -36,34 +41,32 @@ export function spread(field, n) {
 
 mount("feature_combination", (ui) => {
   const maps = ["s (U-Net)", "f (classifier)", "output"].map(
-    (title) => ui.field(title, MAP_SIZE, `${title}, with the circle of the added disc`));
+    (title) => ui.field(title, SIZE, `${title}, with the circle of the added disc`));
   ui.views.classList.add("lf-three");
   const plot = ui.plot("Can the block see the change?", {
-    x: "p, discs added to s", y: "largest change", xRange: [-2, 2],
+    x: "p, discs added to s", y: "largest change", xRange: [-2, 2], full: true,
     label: "Largest change of the output against the number of discs added to s" });
-  ui.views.lastChild.classList.add("lf-full");
   const show = ui.readouts(
     ["change of s and of f", "change of the output", "product b w", "a p + b w q"]);
 
-  const { s, f, hidden } = toyFeatures(MAP_SIZE);
+  const { s, f, hidden } = features();
   // All of it is linear: the output is a mixture of these three, whatever the sliders say.
-  const [outS, outF, outDisc] = [s, f, hidden].map((field) => spread(field, MAP_SIZE));
-  const peak = Math.max(...outDisc), pixels = MAP_SIZE * MAP_SIZE;
-  const circle = [contour(hidden, MAP_SIZE), "third"];
-  const number = (value) => (Math.abs(value) < 5e-4 ? 0 : value).toFixed(3).replace("-", "−");
+  const [outS, outF, outDisc] = [s, f, hidden].map(spread);
+  const peak = Math.max(...outDisc);
+  const circle = [contour(hidden, SIZE), "third"];
 
   ui.run((p) => {
     const product = p.b * p.w, amount = p.a * p.p + product * p.q;
-    const input = new Float32Array(2 * pixels), field = new Float32Array(2 * pixels);
-    for (let i = 0; i < pixels; i++) {
+    const input = new Float32Array(2 * PIXELS), field = new Float32Array(2 * PIXELS);
+    for (let i = 0; i < PIXELS; i++) {
       input[i] = s[i] + p.p * hidden[i];
-      input[pixels + i] = f[i] + p.q * hidden[i];
-      field[pixels + i] = p.a * outS[i] + product * outF[i]; // without the disc
-      field[i] = field[pixels + i] + amount * outDisc[i];
+      input[PIXELS + i] = f[i] + p.q * hidden[i];
+      field[PIXELS + i] = p.a * outS[i] + product * outF[i]; // without the disc
+      field[i] = field[PIXELS + i] + amount * outDisc[i];
     }
-    [input.subarray(0, pixels), input.subarray(pixels), field.subarray(0, pixels)].forEach(
+    [input.subarray(0, PIXELS), input.subarray(PIXELS), field.subarray(0, PIXELS)].forEach(
       (map, k) => {
-        maps[k].draw(map, ["negative", "zero", "positive"], -1.5, 1.5);
+        maps[k].draw(map, "signed", -1.5, 1.5);
         maps[k].contours([circle]);
       });
     const change = (place) => Math.abs(p.a * place + product * p.q) * peak;
@@ -74,8 +77,8 @@ mount("feature_combination", (ui) => {
       [{ x: p.p, y: change(p.p), kind: "second", label: "now" }],
       { y: [0, Math.max(1, 1.05 * change(-2), 1.05 * change(2))] });
     show(
-      `${number(Math.abs(p.p))} and ${number(Math.abs(p.q))}`, number(change(p.p)),
-      number(product), number(amount));
-    return { input, field, height: 2 * MAP_SIZE, width: MAP_SIZE };
+      `${fixed(Math.abs(p.p))} and ${fixed(Math.abs(p.q))}`, fixed(change(p.p)),
+      fixed(product), fixed(amount));
+    return { input, field, height: 2 * SIZE, width: SIZE };
   });
 });

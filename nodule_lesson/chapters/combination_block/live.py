@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
+from nodule_lesson.live.drawing import LINES, new_figure, show_field
 from nodule_lesson.live.figure import LiveFigure, Slider, started_at
-from nodule_lesson.live.scenes import white_noise
+from nodule_lesson.live.scenes import pixel_centres, white_noise
 from nodule_lesson.networks.blocks import CombinationBlock
 
 SIZE = 64
@@ -37,7 +37,7 @@ ALT = (
 def feature_combination(**initial):
     """The live figure of the combination block; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("feature_combination", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("feature_combination", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def features(n=SIZE):
@@ -46,7 +46,7 @@ def features(n=SIZE):
     s has the edges of a nodule and of a vessel, as a network that outlines would; f has a blob
     where the nodule is, as a network that only has to say whether there is one.
     """
-    y, x = (np.indices((n, n)) + 0.5) * (SIZE / n)
+    x, y = pixel_centres(n, SIZE)
     nodule = 11 - np.hypot(x - 24, y - 36)
     vessel = 2.5 - abs(x - 50 + 0.2 * (y - 32))
     s = np.maximum(np.exp(-((nodule / 2) ** 2)), 0.8 * np.exp(-((vessel / 2) ** 2)))
@@ -58,7 +58,7 @@ def features(n=SIZE):
 
 
 def block(a, b, w):
-    """The paper's block, one channel a side: 1x1 by w, 1x1 by a and b, then a 3x3 blur."""
+    """The paper's block, one channel per side: 1x1 by w, 1x1 by a and b, then a 3x3 blur."""
     block = CombinationBlock(1, 1).double().requires_grad_(False)
     smooth = torch.tensor([1, 2, 1], dtype=torch.float64) / 4
     block.translate.weight.fill_(w)
@@ -97,20 +97,19 @@ def compute(parameters):
 
 def draw(parameters, result):
     a, b, w, p, q = (parameters[name] for name in "abwpq")
-    figure = Figure(figsize=(7.4, 5.2), layout="constrained")
+    figure = new_figure(5.2)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
     s, f = np.split(result["input"], 2)
     after, _ = np.split(result["field"], 2)
     titles = ("s (U-Net)", "f (classifier)", "output of the block")
+    outlines = [(result["hidden"], 0.5, "third")]
     for axes, field, title in zip(upper.subplots(1, 3), (s, f, after), titles, strict=True):
-        axes.imshow(field, cmap="RdBu", vmin=-1.5, vmax=1.5)
-        axes.contour(result["hidden"], [0.5], colors="#2b7446", linewidths=1.2, linestyles=":")
-        axes.set_title(title)
-        axes.set_axis_off()
+        show_field(axes, field, title, "logits", -1.5, 1.5, outlines)
     axes = lower.subplots()
     places = np.linspace(-2, 2, 161)
-    axes.plot(places, change_of_output(a, b, w, places, q), color="#1f5fa8")
-    axes.plot([p], [result["change"]], "o", color="#b4480d", label=f"{result['change']:.3f} now")
+    axes.plot(places, change_of_output(a, b, w, places, q), **LINES["first"])
+    label = f"{result['change']:.3f} now"
+    axes.plot([p], [result["change"]], "o", **LINES["second"], label=label)
     axes.set(xlabel="p, discs added to s", ylabel="largest change of the output", xlim=(-2, 2))
     axes.set_ylim(0, max(1.0, 1.05 * float(change_of_output(a, b, w, places, q).max())))
     axes.legend(frameon=False)

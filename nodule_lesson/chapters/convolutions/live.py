@@ -2,21 +2,22 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from nodule_lesson.live.drawing import COLOURS, LINES, new_figure, show_field
 from nodule_lesson.live.figure import LiveFigure, Slider, started_at
 from nodule_lesson.networks.blocks import conv3x3
 
 RATES = (1, 5, 10, 15)  # the paper's
-STRIDE = 16  # a pixel of S5 for so many of the crop
-SIDES = np.arange(4, 33)
+STRIDE = 16  # pixels of the crop per pixel of S5
+SMALLEST, LARGEST = 4, 32  # sides of the map
+SIDES = np.arange(SMALLEST, LARGEST + 1)
 
 CONTROLS = (
-    Slider("size", "map side n", 4, 32, 1, 8, "8: S5 of a 128 × 128 crop"),
+    Slider("size", "map side n", SMALLEST, LARGEST, 1, 8, "8: S5 of a 128 × 128 crop"),
     Slider("rate", "rate d", 1, 15, 1, 5, "pixels from tap to tap"),
-    Slider("row", "row", 0, 31, 1, 2, "of the output, up to n − 1"),
-    Slider("column", "column", 0, 31, 1, 3, "of the output, up to n − 1"),
+    Slider("row", "row", 0, LARGEST - 1, 1, 2, "of the output, up to n − 1"),
+    Slider("column", "column", 0, LARGEST - 1, 1, 3, "of the output, up to n − 1"),
 )
 CAPTION = (
     "<strong>Live.</strong> Left, what a 3×3 convolution of rate d is given: the map, within d "
@@ -35,7 +36,7 @@ ALT = (
 def dilated_taps(**initial):
     """The live figure of dilated taps on a small map; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("dilated_taps", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("dilated_taps", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def looks(size, rate, row, column):
@@ -83,33 +84,34 @@ def compute(parameters):
 def draw(parameters, result):
     size, rate = parameters["size"], parameters["rate"]
     row, column = result["row"], result["column"]
-    figure = Figure(figsize=(7.4, 6.4), layout="constrained")
+    figure = new_figure(6.4)
     upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
     left, right = upper.subplots(1, 2)
     left.set_facecolor("#fbe9df")
-    left.add_patch(Rectangle((-0.5, -0.5), size, size, facecolor="white", edgecolor="#55606e"))
+    map_edge = {"facecolor": "white", "edgecolor": COLOURS["muted"]}
+    left.add_patch(Rectangle((-0.5, -0.5), size, size, **map_edge))
     for down in (-rate, 0, rate):
         for across in (-rate, 0, rate):
             y, x = row + down, column + across
             on_map = 0 <= y < size and 0 <= x < size
-            colour = "#1f5fa8" if on_map else "#b4480d"
+            colour = COLOURS["first" if on_map else "second"]
             left.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, linewidth=0))
             if not on_map:
-                left.plot(x, y, "x", color="#1c2430", markersize=7)
-    left.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#1c2430"))
+                left.plot(x, y, "x", color=COLOURS["ink"], markersize=7)
+    output = {"xy": (column - 0.5, row - 0.5), "width": 1, "height": 1, "fill": False}
+    left.add_patch(Rectangle(**output, edgecolor=COLOURS["ink"]))
     ends = (-rate - 0.5, size + rate - 0.5)
     left.set(xlim=ends, ylim=ends[::-1], aspect="equal", xticks=[], yticks=[])
     left.set_title(f"{result['input'].sum():.0f} of 9 taps see the map")
-    right.imshow(result["field"], cmap="Blues", vmin=0, vmax=9)
-    right.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d6330f"))
-    right.set_axis_off()
-    right.set_title("taps on the map, for each output")
+    show_field(right, result["field"], "taps on the map, for each output", high=9)
+    right.add_patch(Rectangle(**output, edgecolor=COLOURS["contour"]))
     axes = lower.subplots()
-    for one in RATES:
-        axes.plot(SIDES, 100 * share(SIDES, one), color="#55606e", linewidth=1)
-        axes.annotate(f"{one}", (32.3, 100 * share(32, one)), color="#55606e", va="center")
-    axes.plot(SIDES, 100 * share(SIDES, rate), color="#1f5fa8", label=f"rate {rate}")
-    axes.axvline(size, color="#1c2430", linewidth=1)
+    for other in RATES:
+        axes.plot(SIDES, 100 * share(SIDES, other), **LINES["muted"])
+        end = (LARGEST + 0.3, 100 * share(LARGEST, other))
+        axes.annotate(f"{other}", end, color=COLOURS["muted"], va="center")
+    axes.plot(SIDES, 100 * share(SIDES, rate), **LINES["first"], label=f"rate {rate}")
+    axes.axvline(size, **LINES["cursor"])
     axes.set(xlabel="side n of the map", ylabel="% of products with the map", ylim=(0, 103))
     never = 9 - result["ever"]
     axes.legend(title=f"{100 * result['share']:.0f} % here, {never} of 9 taps dead", frameon=False)

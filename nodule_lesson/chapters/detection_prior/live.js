@@ -1,8 +1,12 @@
 // The detection prior in a page; live.py is its other face and has the same crops.
-import { contour, softThresholdDynamics, whiteNoise } from "../../live/std.js";
+import { contour } from "../../live/contour.js";
 import { mount } from "../../live/figure.js";
-
-const CROP_SIZE = 96;
+import { xAfter } from "../../live/format.js";
+import { overlap } from "../../live/measures.js";
+import { atPixels, whiteNoise } from "../../live/scenes.js";
+import { coarseToFine, Curve, remember } from "../../live/slow.js";
+import { softThresholdDynamics } from "../../live/std.js";
+import { CROP_NAMES, CURVE_POINTS, SIZE } from "./live.py";
 
 const plateau = (distance, height, width, floor) =>
   floor + (height - floor) * 0.5 * (1 + Math.tanh(distance / width));
@@ -30,91 +34,65 @@ const CROPS = {
     plateau(disc(x, y, 102, 94, 9), 1.4, 3, -3)), [50, 58, 22]],
 };
 
-// Logits; the signed distance into the true disc, null without one.
-export function crop(name, n) {
+// Logits; the distance into the true disc, null without one; the truth and the surroundings of the
+// nodule, 0 and 1.
+function crop(name) {
   const [spread, logit, truth] = CROPS[name];
-  const place = (i) => [(((i % n) + 0.5) * 128) / n, ((Math.floor(i / n) + 0.5) * 128) / n];
-  const noise = whiteNoise(n, Object.keys(CROPS).indexOf(name) + 11);
+  const noise = whiteNoise(SIZE, CROP_NAMES.indexOf(name) + 11);
+  const distance = atPixels(SIZE, (x, y) => (truth ? disc(x, y, ...truth) : -128));
   return {
-    u: Float32Array.from(noise, (value, i) => logit(...place(i)) + spread * value),
-    distance: truth && Float64Array.from(noise, (_, i) => disc(...place(i), ...truth)),
+    u: atPixels(SIZE, (x, y, i) => logit(x, y) + spread * noise[i]),
+    distance: truth && distance,
+    truth: distance.map((value) => value > 0), surroundings: distance.map((value) => value > -12),
   };
 }
 
 // Pixels above one half around the nodule and elsewhere, and Dice against the truth.
-export function areas(x, distance) {
-  let [inside, elsewhere, both, truth] = [0, 0, 0, 0];
-  for (let i = 0; i < x.length; i++) {
-    const depth = distance ? distance[i] : -128;
-    if (depth > 0) truth++;
-    if (x[i] > 0.5) {
-      if (depth > -12) inside++;
-      else elsewhere++;
-      if (depth > 0) both++;
-    }
-  }
-  return { inside, elsewhere, dice: truth ? (2 * both) / (inside + elsewhere + truth) : null };
+function areas(x, { truth, surroundings }) {
+  const { area, dice } = overlap(x, truth), inside = overlap(x, surroundings).both;
+  return { inside, elsewhere: area - inside, dice };
 }
 
-// 0, 1, 1/2, 1/4, 3/4, 1/8, ... down to 32nds: a curve that is whole from its first points on.
-const COARSE_TO_FINE = [0, 1, ...[2, 4, 8, 16, 32].flatMap((parts) =>
-  Array.from({ length: parts / 2 }, (_, k) => (2 * k + 1) / parts))];
-
 mount("detection_prior", (ui) => {
-  const given = ui.field("logits u", CROP_SIZE, "The logits u, with the outline of the true nodule");
-  const result = ui.field("x", CROP_SIZE, "The field x after the last step, with its outline at 0.5");
+  const given = ui.field("logits u", SIZE, "The logits u, with the outline of the true nodule");
+  const result = ui.field("x", SIZE, "The field x after the last step, with its outline at 0.5");
   const plot = ui.plot("Area against the classifier's answer", {
-    x: "c", y: "% of the area at c = 1", xRange: [0, 1], yRange: [0, 105],
+    x: "c", y: "% of the area at c = 1", xRange: [0, 1], yRange: [0, 105], full: true,
     label: "Area around the nodule and elsewhere in percent of that at c = 1, against c" });
-  ui.views.lastChild.classList.add("lf-full");
   const show = ui.readouts(
     ["area of the nodule", "area elsewhere", "Dice with the truth", "logit shift λ₂(1 − c)"]);
 
-  let base = { name: null };
-  let last, next, curve = { key: null, points: [] };
+  const cropOf = remember(crop);
+  // A run for each c; the curve is kept while c alone changes.
+  const curveOf = remember((p) => new Curve(coarseToFine(CURVE_POINTS), (i) => {
+    const c = i / (CURVE_POINTS - 1), now = cropOf(p.crop);
+    return { x: c, ...areas(softThresholdDynamics(now.u, SIZE, { ...p, c }), now) };
+  }));
 
+  let last;
   ui.run((p) => {
-    if (base.name !== p.crop) base = { name: p.crop, ...crop(p.crop, CROP_SIZE) };
-    const { u, distance } = base;
-    const x = softThresholdDynamics(u, CROP_SIZE, p);
-    last = { u, distance, p };
-    const truth = [distance ? contour(distance, CROP_SIZE, 0, -1) : [], "third"];
-    given.draw(u, ["negative", "zero", "positive"], -3, 3);
+    last = p;
+    const now = cropOf(p.crop), { u, distance } = now;
+    const x = softThresholdDynamics(u, SIZE, p);
+    const truth = [distance ? contour(distance, SIZE, 0, -1) : [], "third"];
+    given.draw(u, "signed", -3, 3);
     given.contours([truth]);
-    result.draw(x, ["low", "middle", "high"], 0, 1);
-    result.contours([truth, [contour(x, CROP_SIZE), "contour"]]);
-    result.title(`x after ${p.iterations} ${p.iterations === 1 ? "step" : "steps"}`);
-    const { inside, elsewhere, dice } = areas(x, distance);
+    result.draw(x, "share", 0, 1);
+    result.contours([truth, [contour(x, SIZE), "contour"]]);
+    result.title(xAfter(p.iterations));
+    const { inside, elsewhere, dice } = areas(x, now);
     show(
       distance ? `${inside} px` : "no nodule", `${elsewhere} px`,
-      dice === null ? "no truth" : dice.toFixed(3), (p.lambda2 * (1 - p.c)).toFixed(2));
-    return { input: u, field: x, height: CROP_SIZE, width: CROP_SIZE };
-  });
-
-  // The curve needs a run for each c: a few of them a frame, from coarse to fine, and none at all
-  // while only c moves.
-  function refine() {
-    const { u, distance, p } = last;
-    const key = JSON.stringify({ ...p, c: null });
-    if (curve.key !== key) curve = { key, points: [] };
-    const { points } = curve, end = performance.now() + 8;
-    while (points.length < COARSE_TO_FINE.length && (points.length < 3 || performance.now() < end)) {
-      const c = COARSE_TO_FINE[points.length];
-      points.push({ c, ...areas(softThresholdDynamics(u, CROP_SIZE, { ...p, c }), distance) });
+      distance ? dice.toFixed(3) : "no truth", (p.lambda2 * (1 - p.c)).toFixed(2));
+    return { input: u, field: x, height: SIZE, width: SIZE };
+  }, () => ui.refine(curveOf({ ...last, c: null }), (curve) => {
+    // The second point is c = 1: what is marked without the prior.
+    const share = (where) => (point) =>
+      (100 * point[where]) / Math.max(1, curve.points[1][where]);
+    const lines = [curve.line(share("elsewhere"), "second", "elsewhere: false positives")];
+    if (cropOf(last.crop).distance) {
+      lines.unshift(curve.line(share("inside"), "first", "around the nodule"));
     }
-    // COARSE_TO_FINE[1] is c = 1: what the outline holds without the prior.
-    const share = (part) => points.map((point) =>
-      [point.c, (100 * point[part]) / Math.max(1, points[1][part])]).sort((a, b) => a[0] - b[0]);
-    const line = (part, kind, label) => {
-      const pairs = share(part);
-      return { x: pairs.map(([c]) => c), y: pairs.map(([, area]) => area), kind, label };
-    };
-    const curves = [line("elsewhere", "second", "elsewhere: false positives")];
-    if (distance) curves.unshift(line("inside", "first", "around the nodule"));
-    plot.draw(curves, [{ x: p.c, kind: "cursor" }]);
-    cancelAnimationFrame(next);
-    if (points.length < COARSE_TO_FINE.length) next = requestAnimationFrame(refine);
-  }
-  ui.later(refine);
-  ui.update();
+    plot.draw(lines, [{ x: last.c, kind: "cursor" }]);
+  }));
 });

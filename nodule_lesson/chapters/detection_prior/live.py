@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from nodule_lesson import std
+from nodule_lesson.evaluation import measures
+from nodule_lesson.live.drawing import LINES, new_figure, show_field, show_x
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
-from nodule_lesson.live.scenes import white_noise
+from nodule_lesson.live.scenes import pixel_centres, white_noise
 
 SIZE = 96
+CURVE_POINTS = 33  # of the curve over c
 
 
 def _plateau(distance, height, width, floor):
@@ -80,53 +82,52 @@ ALT = (
 def detection_prior(**initial):
     """The live figure of the prior, the paper's Eqs. (4), (5); `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("detection_prior", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("detection_prior", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def crop(name, n=SIZE):
-    """Made-up logits, (n, n) float32; the true mask; and the part of the crop around the nodule.
+    """Made-up logits, (n, n) float32; the true mask; and the surroundings of the nodule.
 
-    Both masks are (n, n) and boolean; empty where the crop has no nodule. What the outline holds
-    outside the part is false. ValueError for a name that is not one of CROP_NAMES.
+    Both masks are (n, n) and boolean; empty where the crop has no nodule. What is marked outside
+    the surroundings is false. ValueError for a name that is not one of CROP_NAMES.
     """
     if name not in _CROPS:
         raise ValueError(f"crop must be one of {', '.join(CROP_NAMES)}; found {name!r}.")
     spread, logit, disc = _CROPS[name]
-    y, x = (np.indices((n, n)) + 0.5) * (128 / n)
+    x, y = pixel_centres(n)
     noise = white_noise(n, CROP_NAMES.index(name) + 11)
     u = (logit(x, y) + spread * noise).astype(np.float32)
     distance = _disc(x, y, *disc) if disc else np.full((n, n), -128.0)
     return u, distance > 0, distance > -12
 
 
-def areas(x, truth, part):
-    """Pixels of x > 0.5 in the nodule's part and elsewhere, and Dice against the truth.
+def areas(x, truth, surroundings):
+    """Pixels of x > 0.5 in the surroundings of the nodule and elsewhere, and Dice.
 
     Dice is nan for a crop without a nodule: there is nothing to compare with.
     """
-    on = np.asarray(x) > 0.5
-    total = on.sum() + truth.sum()
-    dice = 2 * (on & truth).sum() / total if truth.any() else np.nan
-    return int((on & part).sum()), int((on & ~part).sum()), float(dice)
+    mask = np.asarray(x) > 0.5
+    dice = float(measures.dice(mask, truth)) if truth.any() else np.nan
+    return int((mask & surroundings).sum()), int((mask & ~surroundings).sum()), dice
 
 
 def area_curve(parameters, c):
-    """Area in the nodule's part and elsewhere for each value of c: two lists."""
+    """Area in the surroundings of the nodule and elsewhere for each value of c: two lists."""
     rest = {**parameters}
-    u, truth, part = crop(rest.pop("crop"))
+    u, truth, surroundings = crop(rest.pop("crop"))
     rest["c"] = torch.as_tensor(c, dtype=torch.float64)
     stack = torch.as_tensor(u).double().expand(len(c), -1, -1)
     fields = std.soft_threshold_dynamics(stack, **rest)
-    inside, elsewhere, _ = zip(*(areas(x, truth, part) for x in fields), strict=True)
+    inside, elsewhere, _ = zip(*(areas(x, truth, surroundings) for x in fields), strict=True)
     return inside, elsewhere
 
 
 def compute(parameters):
     """u, x_T, and the numbers shown."""
     rest = {**parameters}
-    u, truth, part = crop(rest.pop("crop"))
+    u, truth, surroundings = crop(rest.pop("crop"))
     x = std.soft_threshold_dynamics(torch.as_tensor(u).double(), **rest).numpy()
-    inside, elsewhere, dice = areas(x, truth, part)
+    inside, elsewhere, dice = areas(x, truth, surroundings)
     return {
         "input": u,
         "field": x,
@@ -139,27 +140,20 @@ def compute(parameters):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 6.4), layout="constrained")
+    figure = new_figure(6.4)
     upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
     left, right = upper.subplots(1, 2)
     x, truth = result["field"], result["truth"]
-    left.imshow(result["input"], cmap="RdBu", vmin=-3, vmax=3)
-    left.set_title("logits u")
-    right.imshow(x, cmap="Blues", vmin=0, vmax=1)
-    if x.min() < 0.5 < x.max():
-        right.contour(x, [0.5], colors="#d6330f", linewidths=1.2)
-    right.set_title(f"x after {parameters['iterations']} steps")
-    for axes in (left, right):
-        axes.set_axis_off()
-        if truth.any():
-            axes.contour(truth, [0.5], colors="#2b7446", linewidths=1.2, linestyles=":")
+    true_outline = (truth, 0.5, "third")
+    show_field(left, result["input"], "logits u", "logits", -3, 3, [true_outline])
+    show_x(right, x, parameters["iterations"], [true_outline])
     axes = lower.subplots()
-    c = np.linspace(0, 1, 33)
+    c = np.linspace(0, 1, CURVE_POINTS)
     inside, elsewhere = (100 * np.array(a) / max(a[-1], 1) for a in area_curve(parameters, c))
     if truth.any():
-        axes.plot(c, inside, color="#1f5fa8", label="around the nodule")
-    axes.plot(c, elsewhere, color="#b4480d", ls="--", label="elsewhere: false positives")
-    axes.axvline(parameters["c"], color="#1c2430", linewidth=1)
+        axes.plot(c, inside, **LINES["first"], label="around the nodule")
+    axes.plot(c, elsewhere, **LINES["second"], label="elsewhere: false positives")
+    axes.axvline(parameters["c"], **LINES["cursor"])
     axes.set(xlabel="c", ylabel="% of the area at c = 1", ylim=(0, 105))
     dice = f"Dice {result['dice']:.3f}" if truth.any() else "no truth"
     axes.legend(title=f"{dice}, logit shift {result['shift']:.2f}", frameon=False)

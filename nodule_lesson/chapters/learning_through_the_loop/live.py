@@ -2,22 +2,25 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from nodule_lesson import std
+from nodule_lesson.live.drawing import LINES, new_figure, show_field
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
-from nodule_lesson.live.scenes import scene
+from nodule_lesson.live.scenes import pixel_centres, scene
 
+SMALLEST, LARGEST = 0.15, 8  # sigma, pixels
 CONTROLS = (
-    Slider("sigma", "σ", 0.15, 8, 0.05, 3.0, "width of the Gaussian, pixels"),
+    Slider("sigma", "σ", SMALLEST, LARGEST, 0.05, 3.0, "width of the Gaussian, pixels"),
     Slider("lambda1", "λ₁", 0, 3, 0.05, 1.8, "weight of the boundary"),
     Slider("iterations", "iterations", 1, 30, 1, 10, "steps T"),
     Choice("radius", "radius", ("none cut", "3", "5"), "none cut", "taps further away are cut"),
 )
 SIZE = 32
-POINTS = 33
 # Even steps of ln(sigma), from one end of the slider to the other.
-SIGMAS = 0.15 * (8 / 0.15) ** (np.arange(POINTS) / (POINTS - 1))
+SIGMAS = SMALLEST * (LARGEST / SMALLEST) ** (np.arange(33) / 32)
+SIGMA_TICKS = (0.2, 0.5, 1, 2, 5)
+SLOPE_TICKS = (-100, -10, -1, -0.1, 0, 0.1, 1, 10)
+NEARLY_ZERO = 0.01  # the scale of slopes is linear below, logarithmic above
 
 CAPTION = (
     "<strong>Live.</strong> Left, the logits u of a disc in noise, and x after T steps with its "
@@ -35,13 +38,13 @@ ALT = (
 def sigma_gradient(**initial):
     """The live figure of dL/dsigma through T steps; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("sigma_gradient", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("sigma_gradient", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def clean_disc():
     """The disc under the noise, 1 inside and 0 outside."""
-    y, x = (np.indices((SIZE, SIZE)) + 0.5) * (128 / SIZE) - 64
-    return (np.hypot(x, y) < 30).astype(float)
+    x, y = pixel_centres(SIZE)
+    return (np.hypot(x - 64, y - 64) < 30).astype(float)
 
 
 def compute(parameters):
@@ -75,32 +78,24 @@ def compute(parameters):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 5.4), layout="constrained")
-    axes = figure.subplots(2, 2, width_ratios=(2, 4))
-    (given, top), (found, bottom) = axes
-    given.imshow(result["u"], cmap="RdBu", vmin=-3, vmax=3)
-    given.set_title("logits u")
-    found.imshow(result["x"], cmap="Blues", vmin=0, vmax=1)
-    found.contour(clean_disc(), [0.5], colors="#55606e", linewidths=1)
-    if result["x"].min() < 0.5 < result["x"].max():
-        found.contour(result["x"], [0.5], colors="#d6330f", linewidths=1.2)
-    found.set_title(f"x, T = {parameters['iterations']}")
-    for one in (given, found):
-        one.set_axis_off()
-    for one, curve, point in (
+    figure = new_figure(5.4)
+    (left, top), (lower_left, bottom) = figure.subplots(2, 2, width_ratios=(2, 4))
+    show_field(left, result["u"], "logits u", "logits", -3, 3)
+    outlines = [(clean_disc(), 0.5, "muted"), (result["x"], 0.5, "contour")]
+    show_field(lower_left, result["x"], f"x, T = {parameters['iterations']}", outlines=outlines)
+    for axes, curve, point in (
         (top, result["losses"], result["loss"]),
         (bottom, result["field"], result["slope"]),
     ):
-        one.plot(result["input"], curve, color="#1f5fa8")
-        one.plot(parameters["sigma"], point, "o", color="#b4480d")
-        one.set_xscale("log")
-        one.set_xticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"], minor=False)
-        one.set_xticks([], minor=True)
-        one.grid(True, color="#d5dae1", linewidth=0.6)
+        axes.plot(result["input"], curve, **LINES["first"])
+        axes.plot(parameters["sigma"], point, "o", **LINES["second"])
+        axes.set_xscale("log")
+        axes.set_xticks(SIGMA_TICKS, [f"{sigma:g}" for sigma in SIGMA_TICKS], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.grid(True, **LINES["grid"])
     top.set(ylabel="loss L(σ)")
-    bottom.set_yscale("asinh", linear_width=0.01)
-    powers = [-100, -10, -1, -0.1, 0, 0.1, 1, 10]
-    bottom.set_yticks(powers, [f"{power:g}" for power in powers], minor=False)
-    bottom.axhline(0, color="#55606e", linewidth=1)
+    bottom.set_yscale("asinh", linear_width=NEARLY_ZERO)
+    bottom.set_yticks(SLOPE_TICKS, [f"{slope:g}" for slope in SLOPE_TICKS], minor=False)
+    bottom.axhline(0, **LINES["muted"])
     bottom.set(xlabel="σ, pixels", ylabel="slope dL/dσ")
     return figure

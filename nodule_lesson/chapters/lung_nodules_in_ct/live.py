@@ -1,13 +1,12 @@
 """A crop of CT through a window, and through the paper's Eq. (6): what each keeps of the HU."""
 
-import base64
 import functools
-from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from nodule_lesson.data.patches import normalise
+from nodule_lesson.live import arrays
+from nodule_lesson.live.drawing import LINES, new_figure, show_field
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 
 SIZE = 96
@@ -29,7 +28,7 @@ CONTROLS = (
     Slider("level", "level", -1000, 500, 10, -600, "middle of the window, HU"),
     Slider("width", "width", 50, 2500, 50, 1500, "of the window, HU"),
 )
-BINS = np.arange(-1048, 1225, 32)
+BINS = np.arange(-1048, 1225, 32)  # HU
 
 CAPTION = (
     "<strong>Live.</strong> Left, a simulated crop with the readers' consensus (red) as the "
@@ -48,8 +47,9 @@ ALT = (
 def ct_window(**initial):
     """The live figure of window, level and the paper's Eq. (6); `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    options = {"range": _range_of_set(), "types": {name: _packed(name) for name in TYPES}}
-    return LiveFigure("ct_window", __file__, controls, compute, draw, CAPTION, ALT, options)
+    crops = {name: packed_crop(name, SIZE) for name in TYPES}
+    options = {"range": _range_of_set(), "crops": crops}
+    return LiveFigure("ct_window", __name__, controls, compute, draw, CAPTION, ALT, options)
 
 
 @functools.cache
@@ -58,12 +58,6 @@ def _range_of_set():
 
     images = open_demo("luna_like").images
     return int(images.min()), int(images.max())
-
-
-@functools.cache
-def _examples():
-    with np.load(Path(__file__).with_suffix(".npz"), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def example(name):
@@ -75,27 +69,21 @@ def example(name):
     """
     if name not in TYPES:
         raise ValueError(f"nodule must be one of {', '.join(TYPES)}; found {name!r}.")
-    index, examples = list(TYPES).index(name), _examples()
+    index, examples = list(TYPES).index(name), arrays.stored(__file__)
     hu, mask, bits = (examples[key][index].copy() for key in ("hu", "masks", "readers"))
     return hu, mask > 0, bits
 
 
-def crop(name):
-    """The middle of a type's example: HU, (SIZE, SIZE) int16, and its outline, boolean."""
+def crop(name, size=SIZE):
+    """The middle of a type's example: HU, (size, size) int16, and its outline, boolean."""
     hu, outline, _ = example(name)
-    border = (len(hu) - SIZE) // 2
-    middle = np.s_[border : border + SIZE, border : border + SIZE]
-    return hu[middle], outline[middle]
+    return arrays.middle(hu, size), arrays.middle(outline, size)
 
 
-def _packed(name):
-    """HU and outline as base64, for the page: 16-bit numbers, and bits."""
-    hu, outline = crop(name)
-    texts = (
-        np.ascontiguousarray(hu, "<i2").tobytes(),
-        np.packbits(outline, bitorder="little").tobytes(),
-    )
-    return [base64.b64encode(text).decode() for text in texts]
+def packed_crop(name, size):
+    """A crop for the page."""
+    hu, outline = crop(name, size)
+    return {"hu": arrays.packed(hu), "outline": arrays.packed(outline)}
 
 
 def ends(parameters, hu):
@@ -128,31 +116,30 @@ def compute(parameters):
     }
 
 
-def histogram(hu, pixels):
-    """Percent of the pixels in each of BINS; what lies beyond counts to the last ones."""
-    counts, _ = np.histogram(np.clip(hu[pixels], BINS[0], BINS[-1] - 1), BINS)
-    return 100 * counts / max(1, counts.sum())
+def histogram(values, bins):
+    """A curve: the middles of bins of equal width, and percent of the values in each of them.
+
+    What lies beyond the bins counts to the outermost ones.
+    """
+    counts, _ = np.histogram(np.clip(values, bins[0], bins[-1] - 1), bins)
+    return (bins[1:] + bins[:-1]) / 2, 100 * counts / values.size
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 3.9), layout="constrained")
+    figure = new_figure(3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
-    outline = result["outline"]
-    left.imshow(result["field"], cmap="gray", vmin=0, vmax=1)
-    left.contour(outline, [0.5], colors="#d6330f", linewidths=1.2)
-    left.set_title(parameters["display"])
-    left.set_axis_off()
-    hu, middles = result["input"], (BINS[1:] + BINS[:-1]) / 2
-    everything = histogram(hu, np.ones_like(outline))
-    right.plot(middles, everything, color="#55606e", linewidth=1.2, label="all pixels")
-    right.plot(middles, histogram(hu, outline), color="#1f5fa8", linewidth=2, label="nodule")
+    hu, outline = result["input"], result["outline"]
+    outlines = [(outline, 0.5, "contour")]
+    show_field(left, result["field"], parameters["display"], "grey", outlines=outlines)
+    right.plot(*histogram(hu, BINS), **LINES["muted"], label="all pixels")
+    right.plot(*histogram(hu[outline], BINS), **LINES["first"], label="nodule")
     for place in (result["low"], result["high"]):
-        right.axvline(place, color="#b4480d", linestyle="--", linewidth=1.2)
+        right.axvline(place, **LINES["second"])
     contrast = result["nodule"] - result["lung"]
     right.set_title(
         f"lung {result['lung']:.3f}, nodule {result['nodule']:.3f}, contrast {contrast:.3f}"
     )
     right.set(xlabel="HU", ylabel="% of the pixels", xlim=(BINS[0], BINS[-1]), ylim=(0, 35))
-    right.grid(color="#d5dae1", linewidth=0.6)
+    right.grid(**LINES["grid"])
     right.legend(frameon=False)
     return figure

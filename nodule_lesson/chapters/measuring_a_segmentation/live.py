@@ -1,10 +1,9 @@
 """A predicted outline beside a true one, and all six measures while one of them is dragged."""
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.live.drawing import LINES, new_figure, show_field
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 
 SIZE = 96
@@ -36,15 +35,13 @@ ALT = (
     "crescent of missed and one of wrongly marked pixels; below, Dice and IoU as peaks over the "
     "shift, and HD and ASSD as valleys."
 )
-# Missed, neither, wrongly marked.
-SIGNED = LinearSegmentedColormap.from_list("signed", ("#c25a1c", "#f7f7f5", "#1f5fa8"))
 SHORT = {"dice": "Dice", "iou": "IoU", "hausdorff_distance": "HD", "assd": "ASSD"}
 
 
 def segmentation_measures(**initial):
     """The live figure of the paper's Eqs. (8)-(13); `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("segmentation_measures", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("segmentation_measures", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def outline(radius, down=0, right=0, rough=0.0):
@@ -70,10 +67,10 @@ def masks(parameters, right=None):
 
 def measures(pred, truth, pixel):
     """The six measures by name, of one pair or of a stack."""
-    found = {name: getattr(metrics, name)(pred, truth) for name in metrics.OVERLAPS}
+    values = {name: getattr(metrics, name)(pred, truth) for name in metrics.OVERLAPS}
     for name in metrics.DISTANCES:
-        found[name] = getattr(metrics, name)(pred, truth, (pixel, pixel))
-    return found
+        values[name] = getattr(metrics, name)(pred, truth, (pixel, pixel))
+    return values
 
 
 def compute(parameters):
@@ -93,29 +90,25 @@ def curves(parameters, shifts):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 6.4), layout="constrained")
+    figure = new_figure(6.4)
     (left, right), (overlap, distance) = figure.subplots(2, 2, height_ratios=(3, 2))
     truth, pred = result["input"], result["field"]
-    left.imshow(truth, cmap="Blues", vmin=0, vmax=2)
-    left.set_title("truth (filled), prediction (red)")
-    right.imshow(pred - truth, cmap=SIGNED, vmin=-1, vmax=1)
-    right.set_title("missed (orange), wrong (blue)")
-    for axes in (left, right):
-        axes.set_axis_off()
-        if pred.any():
-            axes.contour(pred, [0.5], colors="#d6330f", linewidths=1.4)
+    outlines = [(pred, 0.5, "contour")]
+    show_field(left, truth, "truth (filled), prediction (red)", high=2, outlines=outlines)
+    title = "missed (orange), wrong (blue)"
+    show_field(right, pred - truth, title, "signed", -1, 1, outlines)
     shifts = np.arange(-REACH, REACH + 1)
-    found, now = curves(parameters, shifts), result["measures"]
+    values, now = curves(parameters, shifts), result["measures"]
     for axes, names, label in (
         (overlap, ("dice", "iou"), "overlap"),
         (distance, ("hausdorff_distance", "assd"), "mm"),
     ):
-        for name, colour, style in zip(names, ("#1f5fa8", "#b4480d"), ("-", "--"), strict=True):
+        for name, kind in zip(names, ("first", "second"), strict=True):
             text = f"{SHORT[name]} {_text(name, now[name])}"
-            axes.plot(shifts, found[name], color=colour, linestyle=style, label=text)
-        axes.axvline(parameters["right"], color="#1c2430", linewidth=1)
+            axes.plot(shifts, values[name], **LINES[kind], label=text)
+        axes.axvline(parameters["right"], **LINES["cursor"])
         axes.set(xlabel="shift right, pixels", ylabel=label)
-        axes.grid(color="#d5dae1", linewidth=0.6)
+        axes.grid(**LINES["grid"])
         axes.legend(frameon=False, loc="upper left" if axes is overlap else "upper center")
     overlap.set_ylim(0, 1.02)
     distance.set_ylim(0)

@@ -1,19 +1,19 @@
 """The shipped network's own logits, and the layer at its end: c, σ, λ₂, λ₁ and T to move."""
 
-import base64
 import functools
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from nodule_lesson import std
 from nodule_lesson.data.patches import normalise
 from nodule_lesson.evaluation.measures import dice
-from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
+from nodule_lesson.live import arrays
+from nodule_lesson.live.drawing import new_figure, show_field, show_x
+from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at, to_step
 
-SIZE, BORDER = 64, 32  # a crop's side, and where it begins in a slice of 128x128
+SIZE = 64
 U_STEP = 1e-3  # logits are stored in thousandths
 CROP_NAMES = (
     "median Dice",
@@ -47,19 +47,19 @@ def demo_crops():
     """The demo set as the slim networks want it: images, masks (N, 1, 64, 64), types (N,).
 
     The paper's Eq. (6) over each slice of 128x128, then its middle; float32, and boolean. The type
-    is "" where a slice has no nodule. Copies are the caller's business: the result is shared.
+    is "" where a slice has no nodule. The result is shared: copy it before you change it.
     """
     from nodule_lesson.data.demo import open_demo  # no other figure's page needs scans
 
     demo = open_demo("luna_like")
-    middle = np.s_[:, None, BORDER : BORDER + SIZE, BORDER : BORDER + SIZE]
-    images = torch.as_tensor(normalise(np.asarray(demo.images))[middle])
-    masks = torch.as_tensor(np.asarray(demo.masks)[middle] > 0)
-    return images.contiguous(), masks, np.asarray(demo.slices["type"])
+    images = arrays.middle(normalise(np.asarray(demo.images)), SIZE)[:, None]
+    masks = arrays.middle(np.asarray(demo.masks), SIZE)[:, None] > 0
+    types = np.asarray(demo.slices["type"])
+    return torch.as_tensor(images).contiguous(), torch.as_tensor(masks), types
 
 
 def pack():
-    """Choose six crops by rule, run the shipped network on them, and write slim_network.npz.
+    """Choose six crops by rule, run the shipped network on them, and write live.npz.
 
     To be called again when the weights "slim" have changed.
     """
@@ -85,19 +85,19 @@ def pack():
 
 def chosen(output, masks, types):
     """Rows of the demo set for CROP_NAMES, by rule; none is taken twice."""
-    on, truth = (output.mask[:, 0] > 0.5).numpy(), masks[:, 0].numpy()
+    mask, truth = (output.mask[:, 0] > 0.5).numpy(), masks[:, 0].numpy()
     plain = (output.u[:, 0] > 0).numpy()
-    score, c = dice(on, truth), output.nodule.numpy()
+    score, c = dice(mask, truth), output.nodule.numpy()
     nodule = truth.any((1, 2))
-    changed, marked = (on != plain).sum((1, 2)), on.sum((1, 2))
+    changed, marked = (mask != plain).sum((1, 2)), mask.sum((1, 2))
 
     rows = []
 
-    def take(candidates, value, place):
-        """The candidate at that place, in shares of 1, when they are sorted by value."""
+    def take(candidates, value, quantile):
+        """Add the candidate at that quantile of the value."""
         left = [row for row in np.flatnonzero(candidates) if row not in rows]
         left.sort(key=lambda row: (value[row], row))
-        rows.append(int(left[round(place * (len(left) - 1))]))
+        rows.append(int(left[round(quantile * (len(left) - 1))]))
 
     take(nodule, score, 0.5)
     take(nodule, changed, 1)
@@ -108,12 +108,6 @@ def chosen(output, masks, types):
     return rows
 
 
-@functools.cache
-def _stored():
-    with np.load(Path(__file__).with_suffix(".npz"), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
 def crop(name):
     """u float32, image in [0, 1], truth boolean, each (64, 64), and the classifier's c.
 
@@ -121,7 +115,7 @@ def crop(name):
     """
     if name not in CROP_NAMES:
         raise ValueError(f"crop must be one of {', '.join(CROP_NAMES)}; found {name!r}.")
-    stored, i = _stored(), CROP_NAMES.index(name)
+    stored, i = arrays.stored(__file__), CROP_NAMES.index(name)
     u = (stored["u"][i] * U_STEP).astype(np.float32)
     return (
         u,
@@ -131,18 +125,16 @@ def crop(name):
     )
 
 
-def _learned(name, step):
-    return round(round(float(_stored()[name]) / step) * step, 6)
-
-
 # --- the figure ----------------------------------------------------------------------------------
 
+_STORED = arrays.stored(__file__)
+SIGMA, LAMBDA2 = (to_step(_STORED[name], 0.05) for name in ("sigma", "lambda2"))
 CONTROLS = (
     Choice("crop", "crop", CROP_NAMES, START, "simulated"),
     Choice("source", "c comes from", (CLASSIFIER, BY_HAND), CLASSIFIER),
     Slider("c", "c", 0, 1, 0.01, round(crop(START)[-1], 2), "is there a nodule?"),
-    Slider("lambda2", "λ₂", 0, 8, 0.05, _learned("lambda2", 0.05), "weight of the size prior"),
-    Slider("sigma", "σ", 0.3, 6, 0.05, _learned("sigma", 0.05), "width of the Gaussian, pixels"),
+    Slider("lambda2", "λ₂", 0, 8, 0.05, LAMBDA2, "weight of the size prior"),
+    Slider("sigma", "σ", 0.3, 6, 0.05, SIGMA, "width of the Gaussian, pixels"),
     Slider("lambda1", "λ₁", 0, 4, 0.05, 1.0, "weight of the boundary"),
     Slider("iterations", "iterations", 0, 20, 1, 10, "steps T"),
 )
@@ -151,17 +143,16 @@ CONTROLS = (
 def slim_network(**initial):
     """The live figure of the shipped network's last layer; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    options = {"crops": {name: _packed(name) for name in CROP_NAMES}}
-    return LiveFigure("slim_network", __file__, controls, compute, draw, CAPTION, ALT, options)
+    crops = zip(CROP_NAMES, packed_crops(_STORED), _STORED["c"].tolist(), strict=True)
+    options = {"crops": {name: {**crop, "c": c} for name, crop, c in crops}}
+    return LiveFigure("slim_network", __name__, controls, compute, draw, CAPTION, ALT, options)
 
 
-def _packed(name):
-    """A crop for the page: u, image and truth as base64, then c."""
-    stored, i = _stored(), CROP_NAMES.index(name)
-    bits = np.packbits(stored["truth"][i], bitorder="little")
-    arrays = (np.ascontiguousarray(stored["u"][i], "<i2"), stored["image"][i], bits)
-    texts = [base64.b64encode(array.tobytes()).decode() for array in arrays]
-    return [*texts, float(stored["c"][i])]
+def packed_crops(stored):
+    """u, image and truth of each stored crop for the page."""
+    names = ("u", "image", "truth")
+    crops = zip(*(stored[name] for name in names), strict=True)
+    return [dict(zip(names, map(arrays.packed, crop), strict=True)) for crop in crops]
 
 
 def compute(parameters):
@@ -185,26 +176,15 @@ def compute(parameters):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
+    figure = new_figure(3.4)
     left, middle, right = figure.subplots(1, 3)
     u, x, truth = result["input"], result["field"], result["truth"]
-    left.imshow(result["image"], cmap="gray", vmin=0, vmax=1)
-    left.set_title("crop")
-    middle.imshow(u, cmap="RdBu", vmin=-6, vmax=6)
-    middle.set_title("logits u")
-    right.imshow(x, cmap="Blues", vmin=0, vmax=1)
-    right.set_title(f"x after {parameters['iterations']} steps")
-    for axes, lines in (
-        (left, ((u, 0, "#ffd24a", "--"), (x, 0.5, "#ff5a36", "-"), (truth, 0.5, "#62e08f", ":"))),
-        (middle, ((u, 0, "#1c2430", "--"),)),
-        (right, ((x, 0.5, "#d6330f", "-"),)),
-    ):
-        axes.set_axis_off()
-        for field, level, colour, style in lines:
-            if field.min() < level < field.max():
-                axes.contour(field, [level], colors=colour, linewidths=1.3, linestyles=style)
-    says = f"c = {result['c']:.2f}, the classifier's {result['classifier']:.2f}"
+    outlines = [(u, 0, "scan-second"), (x, 0.5, "scan-contour"), (truth, 0.5, "scan-third")]
+    show_field(left, result["image"], "crop", "grey", outlines=outlines)
+    show_field(middle, u, "logits u", "logits", -6, 6, [(u, 0, "cursor")])
+    show_x(right, x, parameters["iterations"])
+    numbers = f"c = {result['c']:.2f}, the classifier's {result['classifier']:.2f}"
     if truth.any():
-        says += f"; Dice {result['dice']:.3f}, plain sigmoid {result['plain_dice']:.3f}"
-    figure.suptitle(f"{says}; {result['area']} px, truth {truth.sum()}", fontsize=10)
+        numbers += f"; Dice {result['dice']:.3f}, plain sigmoid {result['plain_dice']:.3f}"
+    figure.suptitle(f"{numbers}; {result['area']} px, truth {truth.sum()}", fontsize=10)
     return figure

@@ -1,27 +1,28 @@
 """A crop and one threshold: what it keeps, what Otsu would choose, and what the truth would."""
 
-import base64
 import functools
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy import ndimage
 
-from nodule_lesson.chapters.lung_nodules_in_ct.live import TYPES, example
+from nodule_lesson.chapters.lung_nodules_in_ct import live as ct
+from nodule_lesson.chapters.lung_nodules_in_ct.live import TYPES, histogram
 from nodule_lesson.data.patches import normalise
 from nodule_lesson.evaluation.measures import dice
+from nodule_lesson.live.drawing import LINES, new_figure, show_field
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 
-SIZE, BORDER = 64, 32  # a crop's side, and where it begins in a slice of 128x128
-THRESHOLDS = np.arange(-1000, 401, 10)
-BINS = np.arange(-1024, 1056, 32)
+SIZE = 64
+LOWEST, HIGHEST, STEP = -1000, 400, 10  # HU
+THRESHOLDS = np.arange(LOWEST, HIGHEST + 1, STEP)
+BINS = np.arange(-1024, 1056, 32)  # HU
 ALL, CENTRAL = "all that is brighter", "the central part"
 OPENINGS = {"none": 0} | {f"{radius} px": radius for radius in range(1, 6)}
 
 CONTROLS = (
     Choice("nodule", "nodule", tuple(TYPES), "isolated", "simulated"),
     Choice("keep", "keep", (CENTRAL, ALL), CENTRAL),
-    Slider("threshold", "threshold", -1000, 400, 10, -700, "HU"),
+    Slider("threshold", "threshold", LOWEST, HIGHEST, STEP, -700, "HU"),
     Choice("opening", "opening", tuple(OPENINGS), "none", "radius of the disc"),
 )
 CAPTION = (
@@ -42,28 +43,27 @@ ALT = (
 def threshold(**initial):
     """The live figure of one threshold; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    options = {"crops": {name: _packed(name) for name in TYPES}}
-    return LiveFigure("threshold", __file__, controls, compute, draw, CAPTION, ALT, options)
+    from nodule_lesson.evaluation.classics import REACH  # no other figure needs scikit-image
+
+    options = {"reach": REACH, "crops": {name: _packed(name) for name in TYPES}}
+    return LiveFigure("threshold", __name__, controls, compute, draw, CAPTION, ALT, options)
 
 
 def crop(name):
     """The middle of a type's example: HU, (SIZE, SIZE) int16, outline, and the slice's range."""
-    hu, outline, _ = example(name)
-    middle = np.s_[BORDER : BORDER + SIZE, BORDER : BORDER + SIZE]
-    return hu[middle], outline[middle], (int(hu.min()), int(hu.max()))
+    whole, _, _ = ct.example(name)
+    return *ct.crop(name, SIZE), (int(whole.min()), int(whole.max()))
 
 
 def _packed(name):
-    """HU and outline as base64, and the slice's range, for the page."""
-    hu, outline, ends = crop(name)
-    arrays = np.ascontiguousarray(hu, "<i2"), np.packbits(outline, bitorder="little")
-    return [*(base64.b64encode(array.tobytes()).decode() for array in arrays), *ends]
+    _, _, ends = crop(name)
+    return {**ct.packed_crop(name, SIZE), "ends": ends}
 
 
 def opened(hu, radius):
-    """What a disc of this radius fits into, as grey values; outside the crop is nothing.
+    """The grey opening of a crop by a disc of this radius; outside the crop is nothing.
 
-    A threshold of the opened crop is the opening of a threshold of the crop: one does for all.
+    For every threshold, what is brighter in it is the opening of what is brighter in the crop.
     """
     y, x = np.indices((2 * radius + 1,) * 2) - radius
     disc = y * y + x * x <= radius * radius
@@ -75,21 +75,19 @@ def opened(hu, radius):
 def between_classes(hu, thresholds):
     """Variance between the classes hu <= t and hu > t, a share of all variance, for each t."""
     values, total = hu.ravel().astype(float), hu.var(dtype=float)
-    found = []
-    for t in thresholds:
+    shares = np.zeros(len(thresholds))
+    for i, t in enumerate(thresholds):
         below, above = values[values <= t], values[values > t]
         if len(below) and len(above):
             gap = above.mean() - below.mean()
-            found.append(len(below) * len(above) / len(values) ** 2 * gap**2 / total)
-        else:
-            found.append(0.0)
-    return np.array(found)
+            shares[i] = len(below) * len(above) / len(values) ** 2 * gap**2 / total
+    return shares
 
 
 @functools.cache
 def _of_crop(name):
     """Otsu's threshold in HU, the largest value of the darker class, and the curve of variance."""
-    from skimage.filters import threshold_otsu  # no other figure needs it
+    from skimage.filters import threshold_otsu
 
     hu, _, _ = crop(name)
     return int(hu[hu <= threshold_otsu(hu)].max()), between_classes(hu, THRESHOLDS)
@@ -105,7 +103,7 @@ def _scores(name, keep, radius):
 
 
 def _kept(grey, keep, t):
-    from nodule_lesson.evaluation.classics import central  # no other figure needs scikit-image
+    from nodule_lesson.evaluation.classics import central
 
     return grey > t if keep == ALL else central(grey > t)
 
@@ -136,44 +134,31 @@ def compute(parameters):
     }
 
 
-def histogram(values):
-    """Percent of the values in each of BINS; what lies beyond counts to the last ones."""
-    counts, _ = np.histogram(np.clip(values, BINS[0], BINS[-1] - 1), BINS)
-    return 100 * counts / len(values)
-
-
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 5.6), layout="constrained")
+    figure = new_figure(5.6)
     (left, right), (lower, curves) = figure.subplots(2, 2, width_ratios=(1, 1.7))
-    outline, mask = result["outline"], result["field"]
-    left.imshow(result["input"], cmap="gray", vmin=0, vmax=1)
-    left.set_title("crop, truth dotted")
-    lower.imshow(result["brighter"] / 2 + mask / 2, cmap="Blues", vmin=0, vmax=1)
-    lower.set_title("brighter, and kept")
-    for axes in (left, lower):
-        axes.set_axis_off()
-        if mask.any() and not mask.all():
-            axes.contour(mask, [0.5], colors="#ff5a36", linewidths=1.3)
-    left.contour(outline, [0.5], colors="#62e08f", linewidths=1.3, linestyles=":")
-    middles = (BINS[1:] + BINS[:-1]) / 2
-    right.plot(middles, histogram(result["hu"].ravel()), color="#55606e", label="all pixels")
-    right.plot(middles, histogram(result["hu"][outline]), color="#1f5fa8", label="nodule")
+    hu, outline, mask = result["hu"], result["outline"], result["field"]
+    kept = (mask, 0.5, "scan-contour")
+    outlines = [kept, (outline, 0.5, "scan-third")]
+    show_field(left, result["input"], "crop, truth dotted", "grey", outlines=outlines)
+    show_field(lower, result["brighter"] / 2 + mask / 2, "brighter, and kept", outlines=[kept])
+    right.plot(*histogram(hu, BINS), **LINES["muted"], label="all pixels")
+    right.plot(*histogram(hu[outline], BINS), **LINES["first"], label="nodule")
     right.set(ylabel="% of the pixels", ylim=(0, 40))
     right.set_title(
         f"Dice {result['dice']:.3f}; Otsu's {result['otsu_dice']:.3f} at {result['otsu']} HU, "
         f"best {result['best_dice']:.3f} at {result['best']}",
         fontsize=9,
     )
-    curves.plot(THRESHOLDS, result["scores"], color="#1f5fa8", label="Dice")
-    curves.plot(
-        THRESHOLDS, result["variance"], color="#2b7446", ls=":", label="variance between classes"
-    )
-    curves.plot(result["best"], result["best_dice"], "o", color="#1f5fa8")
+    curves.plot(THRESHOLDS, result["scores"], **LINES["first"], label="Dice")
+    label = "variance between classes"
+    curves.plot(THRESHOLDS, result["variance"], **LINES["third"], label=label)
+    curves.plot(result["best"], result["best_dice"], "o", **LINES["first"])
     curves.set(xlabel="threshold, HU", ylim=(0, 1.02))
     for axes in (right, curves):
-        axes.axvline(parameters["threshold"], color="#1c2430", linewidth=1)
-        axes.axvline(result["otsu"], color="#b4480d", linewidth=1.4, linestyle="--")
-        axes.grid(color="#d5dae1", linewidth=0.6)
-        axes.set_xlim(THRESHOLDS[0], THRESHOLDS[-1])
+        axes.axvline(parameters["threshold"], **LINES["cursor"])
+        axes.axvline(result["otsu"], **LINES["second"])
+        axes.grid(**LINES["grid"])
+        axes.set_xlim(LOWEST, HIGHEST)
         axes.legend(frameon=False, loc="upper right", fontsize=8)
     return figure

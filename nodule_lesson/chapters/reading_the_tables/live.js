@@ -1,21 +1,17 @@
 // Draw your own eleven in a page; live.py is its other face and sends the lesions.
-import { uniform } from "../../live/std.js";
+import { unpackNumbers } from "../../live/arrays.js";
 import { mount } from "../../live/figure.js";
-
-const FEWEST = 3, MOST = 200, DRAWS = 1000, STEP = 1e-4;
-
-// Differences come as base64: 16 bits each, in ten-thousandths of Dice.
-export function unpackDifferences(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  return Float64Array.from({ length: bytes.length / 2 }, (_, i) => view.getInt16(2 * i, true) * STEP);
-}
+import { signed } from "../../live/format.js";
+import { uniform } from "../../live/scenes.js";
+import { remember } from "../../live/slow.js";
+import { DRAWS, FEWEST, MOST, STEP, TICKS } from "./live.py";
 
 // The lesion at a place of a draw. A longer test begins with the lesions of a shorter one.
-export const lesionOf = (draw, place, total) => Math.floor(total * uniform(256 * draw + place));
+const lesionOf = (draw, place, total) => Math.floor(total * uniform(256 * draw + place));
 
-// All draws: means[n], one a draw, and how many draws say + or - for each number of lesions n.
-export function allTests(values, t) {
+// For each number of lesions n: the mean of each draw, and how many of their intervals lie above 0
+// and below.
+function allTests(values, t) {
   const means = Array.from({ length: MOST + 1 }, () => new Float64Array(DRAWS));
   const above = new Float64Array(MOST + 1), below = new Float64Array(MOST + 1);
   for (let draw = 1; draw <= DRAWS; draw++) {
@@ -35,14 +31,14 @@ export function allTests(values, t) {
   return { means, above, below };
 }
 
-export function meanAndSd(values) {
+function meanAndSd(values) {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { mean, sd: Math.sqrt(squares / (values.length - 1)) };
 }
 
-// Bars of equal width, one edge of which is 0; the outermost hold all that is beyond them.
-export function histogram(values, { mean, sd }) {
+// Bars of equal width, 0 at one of their edges; the outermost hold all that is beyond them.
+function binned(values, { mean, sd }) {
   const width = sd / 16;
   const first = Math.floor((mean - 1.2 * sd) / width), last = Math.ceil((mean + 1.2 * sd) / width);
   const bars = new Float64Array(last - first);
@@ -66,8 +62,8 @@ function steps({ first, width, bars }, start, end, kind, label) {
 
 mount("eleven_lesions", (ui) => {
   const points = ui.plot("Your lesions", {
-    x: "difference of Dice", y: "", label: "Each of your lesions as a point, their mean and its interval" });
-  ui.views.lastChild.classList.add("lf-full");
+    x: "difference of Dice", y: "", full: true,
+    label: "Each of your lesions as a point, their mean and its interval" });
   const means = ui.plot("Means of 1,000 such tests", {
     x: "difference of Dice", y: "tests", label: "Histogram of the means of a thousand tests" });
   const shares = ui.plot("How many of them name …", {
@@ -80,22 +76,20 @@ mount("eleven_lesions", (ui) => {
     ui.update();
   });
 
-  const lesionTicks = [3, 5, 11, 30, 100, 200].map((n) => [Math.log(n), String(n)]);
+  const xTicks = TICKS.map((n) => [Math.log(n), String(n)]);
   const counts = Array.from({ length: MOST - FEWEST + 1 }, (_, i) => FEWEST + i);
-  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
   const upright = (x, top, kind, label) => ({ x: [x, x], y: [-2, top], kind, label });
-  let base = { pair: null };
+  const testsOf = remember((pair) => {
+    const values = Float64Array.from(unpackNumbers(ui.options.pairs[pair]), (steps) => steps * STEP);
+    const largest = values.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
+    return {
+      values, whole: meanAndSd(values), tests: allTests(values, ui.options.t),
+      reach: Math.ceil(10 * largest) / 10,
+    };
+  });
 
   ui.run(({ pair, count, draw }) => {
-    if (base.pair !== pair) {
-      const values = unpackDifferences(ui.options.pairs[pair]);
-      const largest = values.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
-      base = {
-        pair, values, whole: meanAndSd(values), tests: allTests(values, ui.options.t),
-        reach: Math.ceil(10 * largest) / 10,
-      };
-    }
-    const { values, whole, tests, reach } = base;
+    const { values, whole, tests, reach } = testsOf(pair);
     const input = Float64Array.from(
       { length: count }, (_, i) => values[lesionOf(draw, i, values.length)]);
     let sum = 0;
@@ -103,9 +97,10 @@ mount("eleven_lesions", (ui) => {
     const mine = meanAndSd(input), half = (ui.options.t[count - FEWEST] * mine.sd) / Math.sqrt(count);
     const [low, high] = [mine.mean - half, mine.mean + half];
     const [first, second] = pair.split(" − ");
-    const says = low > 0 ? `${first} is better` : high < 0 ? `${second} is better` : "cannot tell";
+    const verdict =
+      low > 0 ? `${first} is better` : high < 0 ? `${second} is better` : "cannot tell";
 
-    points.title(`Your ${count} lesions: ${says}`);
+    points.title(`Your ${count} lesions: ${verdict}`);
     points.draw(
       [
         upright(0, 13, "cursor"), upright(whole.mean, 13, "third", "the truth: all lesions"),
@@ -117,18 +112,19 @@ mount("eleven_lesions", (ui) => {
       ],
       { x: [-reach, reach], y: [-1, 12], yTicks: [] });
 
-    const now = tests.means[count], found = histogram(now, whole), top = 1.08 * Math.max(...found.bars);
-    const zero = Math.max(0, Math.min(found.bars.length, -found.first));
+    const histogram = binned(tests.means[count], whole), { first: start, width, bars } = histogram;
+    const top = 1.08 * Math.max(...bars);
+    const zero = Math.max(0, Math.min(bars.length, -start));
     const [left, right] = whole.mean > 0 ? ["contour", "first"] : ["first", "contour"];
     const labels = { contour: "wrong sign", first: "right sign" };
     means.draw(
       [
-        steps(found, 0, zero, left, labels[left]),
-        steps(found, zero, found.bars.length, right, labels[right]),
+        steps(histogram, 0, zero, left, labels[left]),
+        steps(histogram, zero, bars.length, right, labels[right]),
         upright(whole.mean, top, "third"), upright(0, top, "cursor"),
       ].filter((curve) => curve.x.length),
       [{ x: mine.mean, y: 0.04 * top, kind: "first" }],
-      { x: [found.first * found.width, (found.first + found.bars.length) * found.width], y: [0, top] });
+      { x: [start * width, (start + bars.length) * width], y: [0, top] });
 
     const side = Math.sign(whole.mean);
     const [better, worse] = side < 0 ? [tests.below, tests.above] : [tests.above, tests.below];
@@ -139,8 +135,8 @@ mount("eleven_lesions", (ui) => {
         { x: at, y: percent(better), kind: "first", label: "the better one" },
         { x: at, y: percent(worse), kind: "contour", label: "the worse one" },
       ],
-      [{ x: Math.log(count), kind: "cursor" }], { xTicks: lesionTicks });
-    show(`${signed(mine.mean)} (${signed(low)} to ${signed(high)})`, says, signed(whole.mean),
+      [{ x: Math.log(count), kind: "cursor" }], { xTicks });
+    show(`${signed(mine.mean)} (${signed(low)} to ${signed(high)})`, verdict, signed(whole.mean),
       `${better[count]}, ${worse[count]}`);
     return {
       input: Float32Array.from(input), field: Float32Array.from(field), height: 1, width: count,

@@ -1,14 +1,14 @@
 """Draw your own eleven: what a small test says of a difference that a large test knows."""
 
-import base64
 import functools
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy import stats
 
 from nodule_lesson.evaluation.statistics import t_interval
+from nodule_lesson.live import arrays
+from nodule_lesson.live.drawing import COLOURS, LINES, new_figure
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 from nodule_lesson.live.scenes import uniform
 
@@ -46,7 +46,7 @@ ALT = (
 
 
 def pack(results=None, source="of Dice, simulated scans"):
-    """Write eleven_lesions.npz: paired Dice differences on the large simulated test.
+    """Write live.npz: paired Dice differences on the large simulated test.
 
     To be called again when the results have changed. Means over the seeds of each row; pairs with
     a row that has not been run are left out.
@@ -72,9 +72,10 @@ def _difference(results, row, other):
 
 @functools.cache
 def _stored():
-    with np.load(Path(__file__).with_suffix(".npz"), allow_pickle=False) as file:
-        gaps = dict(zip(file["names"].tolist(), file["differences"], strict=True))
-        return gaps, str(file["source"])
+    """Differences by the name of their pair, in multiples of STEP, and what they are of."""
+    stored = arrays.stored(__file__)
+    names = stored["names"].tolist()
+    return dict(zip(names, stored["differences"], strict=True)), str(stored["source"])
 
 
 def differences(pair):
@@ -116,12 +117,9 @@ CONTROLS = _controls()
 def eleven_lesions(**initial):
     """The live figure of small tests; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    packed = {
-        name: base64.b64encode(np.ascontiguousarray(gaps, "<i2").tobytes()).decode()
-        for name, gaps in _stored()[0].items()
-    }
-    options = {"pairs": packed, "t": students_t().tolist()}
-    return LiveFigure("eleven_lesions", __file__, controls, compute, draw, CAPTION, ALT, options)
+    packed = {name: arrays.packed(gaps) for name, gaps in _stored()[0].items()}
+    options = {"pairs": packed, "t": students_t()}
+    return LiveFigure("eleven_lesions", __name__, controls, compute, draw, CAPTION, ALT, options)
 
 
 def students_t():
@@ -131,22 +129,22 @@ def students_t():
 
 @functools.cache
 def tests_of(pair):
-    """All draws of a pair: their means, and what each would say, both (DRAWS, MOST) by count.
+    """All draws of a pair: their means and their verdicts, both (DRAWS, MOST), by count.
 
-    What it says is 1 where the interval of the mean lies above 0, -1 where it lies below, else 0;
-    for fewer than FEWEST lesions it says nothing.
+    The verdict is 1 where the interval of the mean lies above 0, -1 where it lies below, else 0;
+    it is 0 for fewer than FEWEST lesions.
     """
     values = differences(pair)
     drawn = values[lesions_of(np.arange(1, DRAWS + 1), len(values))]
     count = np.arange(1, MOST + 1)
     means = drawn.cumsum(axis=1) / count
     squares = (drawn**2).cumsum(axis=1) - count * means**2
-    says = np.zeros(means.shape, int)
+    verdicts = np.zeros(means.shape, int)
     enough = np.s_[:, FEWEST - 1 :]
     count = count[FEWEST - 1 :]
     half = students_t() * np.sqrt(squares[enough].clip(min=0) / (count - 1) / count)
-    says[enough] = (means[enough] > half).astype(int) - (means[enough] < -half)
-    return means, says
+    verdicts[enough] = (means[enough] > half).astype(int) - (means[enough] < -half)
+    return means, verdicts
 
 
 def bins_of(values):
@@ -163,7 +161,7 @@ def compute(parameters):
     pair, count = parameters["pair"], parameters["count"]
     values = differences(pair)
     drawn = values[lesions_of(parameters["draw"], len(values), count)]
-    means, says = tests_of(pair)
+    means, verdicts = tests_of(pair)
     truth = values.mean()
     side = int(np.sign(truth))
     edges = bins_of(values)
@@ -177,8 +175,8 @@ def compute(parameters):
         # The outermost bars hold all that is beyond them.
         "histogram": np.histogram(now.clip(edges[0], edges[-1]), edges)[0],
         "edges": edges,
-        "right": (says * side > 0).mean(axis=0)[FEWEST - 1 :],
-        "wrong": (says * side < 0).mean(axis=0)[FEWEST - 1 :],
+        "right": (verdicts * side > 0).mean(axis=0)[FEWEST - 1 :],
+        "wrong": (verdicts * side < 0).mean(axis=0)[FEWEST - 1 :],
         "wrong_side": (now * side < 0).mean(),
     }
 
@@ -189,7 +187,7 @@ def reach_of(values):
 
 
 def verdict(pair, low, high):
-    """What a reader would say of an interval."""
+    """What a reader would say of a pair by its interval."""
     first, second = pair.split(" − ")
     if low > 0:
         return f"{first} is better"
@@ -197,35 +195,35 @@ def verdict(pair, low, high):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 5.6), layout="constrained")
+    figure = new_figure(5.6)
     axes = figure.subplot_mosaic([["tests", "tests"], ["means", "shares"]], height_ratios=(1, 1.1))
     tests, means, shares = (axes[name] for name in ("tests", "means", "shares"))
     drawn, (low, high) = result["input"], result["interval"]
     height = 1 + np.arange(len(drawn)) % 11
-    tests.plot(drawn, height, "o", color="#55606e", markersize=4, alpha=0.7)
-    tests.plot([low, high], [0, 0], color="#1f5fa8", linewidth=3)
-    tests.plot(drawn.mean(), 0, "o", color="#1f5fa8", markersize=8)
-    for one in (tests, means):
-        one.axvline(0, color="#1c2430", linewidth=1)
-        one.axvline(result["truth"], color="#2b7446", linestyle=":")
-        one.set_xlabel("difference of Dice")
+    tests.plot(drawn, height, "o", **LINES["muted"], markersize=4, alpha=0.7)
+    tests.plot([low, high], [0, 0], **LINES["first"], linewidth=3)
+    tests.plot(drawn.mean(), 0, "o", **LINES["first"], markersize=8)
+    for plot in (tests, means):
+        plot.axvline(0, **LINES["cursor"])
+        plot.axvline(result["truth"], **LINES["third"])
+        plot.set_xlabel("difference of Dice")
     reach = reach_of(differences(parameters["pair"]))
     tests.set(xlim=(-reach, reach), ylim=(-1, 12), yticks=[])
-    says = verdict(parameters["pair"], low, high)
+    text = verdict(parameters["pair"], low, high)
     mean = f"{drawn.mean():+.3f}".replace("-", "−")
-    tests.set_title(f"{len(drawn)} lesions, mean {mean}: {says}")
+    tests.set_title(f"{len(drawn)} lesions, mean {mean}: {text}")
     edges, bars = result["edges"], result["histogram"]
     wrong = (edges[:-1] + edges[1:]) * result["truth"] < 0
-    colours = np.where(wrong, "#d6330f", "#1f5fa8")
+    colours = np.where(wrong, COLOURS["contour"], COLOURS["first"])
     means.bar(edges[:-1], bars, np.diff(edges), align="edge", color=colours)
     means.set(ylabel="tests of 1,000")
     means.set_title(f"means: {result['wrong_side']:.0%} have the wrong sign")
     counts = np.arange(FEWEST, MOST + 1)
-    shares.plot(counts, 100 * result["right"], color="#1f5fa8", label="name the better one")
-    shares.plot(counts, 100 * result["wrong"], color="#d6330f", label="name the worse one")
-    shares.axvline(parameters["count"], color="#1c2430", linewidth=1)
+    shares.plot(counts, 100 * result["right"], **LINES["first"], label="name the better one")
+    shares.plot(counts, 100 * result["wrong"], **LINES["contour"], label="name the worse one")
+    shares.axvline(parameters["count"], **LINES["cursor"])
     shares.set_xscale("log")
-    shares.set_xticks(list(TICKS), [str(tick) for tick in TICKS], minor=False)
+    shares.set_xticks(TICKS, [str(tick) for tick in TICKS], minor=False)
     shares.set_xticks([], minor=True)
     shares.set(xlabel="lesions", ylabel="% of tests", ylim=(0, 100))
     shares.legend(frameon=False, loc="upper left")

@@ -2,17 +2,18 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch.nn import functional as F
 
 from nodule_lesson import std
+from nodule_lesson.live.drawing import LINES, new_figure
 from nodule_lesson.live.figure import LiveFigure, Slider, started_at
 
+WIDEST = 6  # logit
 CONTROLS = (
-    Slider("u", "u", -6, 6, 0.1, 1.5, "the logit"),
+    Slider("u", "u", -WIDEST, WIDEST, 0.1, 1.5, "the logit"),
     Slider("epsilon", "ε", 0.05, 3, 0.05, 1.0, "the price of certainty"),
 )
-POINTS = 201
+POINTS, LOGIT_POINTS = 201, 241
 
 CAPTION = (
     "<strong>Live.</strong> Left, the energy of one pixel over all its possible values x, with "
@@ -28,9 +29,8 @@ ALT = (
 
 def sigmoid_energy(**initial):
     """The live figure of the paper's Eq. (1) for one pixel; `initial` sets starting values."""
-    return LiveFigure(
-        "sigmoid_energy", __file__, started_at(CONTROLS, initial), compute, draw, CAPTION, ALT
-    )
+    controls = started_at(CONTROLS, initial)
+    return LiveFigure("sigmoid_energy", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def compute(parameters):
@@ -59,22 +59,21 @@ def _energy(x, u, epsilon):
 
 def draw(parameters, result):
     u, epsilon = parameters["u"], parameters["epsilon"]
-    figure = Figure(figsize=(7.4, 3.6), layout="constrained")
+    figure = new_figure(3.6)
     left, right = figure.subplots(1, 2)
     x = result["input"]
-    left.plot(x, result["vote"], color="#55606e", linewidth=1.2, label="vote")
-    left.plot(x, result["entropy"], color="#b4480d", linestyle="--", label="price")
-    left.plot(x, result["field"], color="#1f5fa8", linewidth=2, label="E, their sum")
-    left.plot(result["minimiser"], result["minimum"], "o", color="#1f5fa8")
+    left.plot(x, result["vote"], **LINES["muted"], label="vote")
+    left.plot(x, result["entropy"], **LINES["second"], label="price")
+    left.plot(x, result["field"], **LINES["first"], label="E, their sum")
+    left.plot(result["minimiser"], result["minimum"], "o", **LINES["first"])
     left.set(xlabel="x", ylabel="energy", title=f"E is lowest at x = {result['minimiser']:.4f}")
     left.legend(frameon=False)
-    logits = np.linspace(-6, 6, 241)
-    for scale, colour, width in ((1.0, "#55606e", 1.2), (epsilon, "#1f5fa8", 2)):
-        z = torch.as_tensor(logits / scale)
-        right.plot(logits, torch.sigmoid(z), color=colour, linewidth=width)
-    right.plot(u, result["minimiser"], "o", color="#1f5fa8")
+    logits = np.linspace(-WIDEST, WIDEST, LOGIT_POINTS)
+    for scale, kind in ((1.0, "muted"), (epsilon, "first")):
+        right.plot(logits, torch.sigmoid(torch.as_tensor(logits / scale)), **LINES[kind])
+    right.plot(u, result["minimiser"], "o", **LINES["first"])
     right.set(xlabel="u", ylabel="lowest point x", title=f"Sig(u/ε) for ε = {epsilon:g}")
     for axes, place in ((left, result["minimiser"]), (right, u)):
-        axes.axvline(place, color="#1c2430", linewidth=0.8)
-        axes.grid(color="#d5dae1", linewidth=0.6)
+        axes.axvline(place, **LINES["cursor"])
+        axes.grid(**LINES["grid"])
     return figure

@@ -1,8 +1,10 @@
 // The STD explorer in a page; live.py is its other face.
-import { contour, contourLength, scene, softThresholdDynamics } from "../../live/std.js";
-import { mount, pretty } from "../../live/figure.js";
-
-const SIZE = 128;
+import { contour, contourLength } from "../../live/contour.js";
+import { mount } from "../../live/figure.js";
+import { pretty, xAfter } from "../../live/format.js";
+import { scene } from "../../live/scenes.js";
+import { softThresholdDynamics } from "../../live/std.js";
+import { DEFAULTS, SIZE } from "./live.py";
 
 mount("std_explorer", (ui) => {
   const compact = ui.options.compact;
@@ -10,8 +12,8 @@ mount("std_explorer", (ui) => {
     "The logits u: paint here with the pointer, or with arrow keys and the space bar");
   const result = ui.field("x", SIZE, "The field x after the last step, with its outline at 0.5");
   const energies = compact ? null : ui.plot("Energy at every step", {
-    x: "step t", y: "E(xₜ), in thousands", label: "Energy over the steps, derived and printed" });
-  if (energies) ui.views.lastChild.classList.add("lf-full");
+    x: "step t", y: "E(xₜ), in thousands", full: true,
+    label: "Energy over the steps, derived and printed" });
   const show = ui.readouts(["area of x > 0.5", "outline of x", "outline of Sig(u)", "energy E(x)"]);
 
   // Painted dabs are kept as a list, so that a link can carry them: x, y, and whether it erases.
@@ -19,7 +21,7 @@ mount("std_explorer", (ui) => {
   let erase = false;
   let shown = { name: null };
 
-  // The scene with its paint and their outline; the same arrays for as long as neither changes.
+  // The scene with its paint, and its outline: the same arrays for as long as neither changes.
   function logits(name) {
     if (shown.name !== name || shown.dabs !== dabs) {
       shown = { name, dabs, count: 0, u: scene(name, SIZE), outline: null };
@@ -72,20 +74,18 @@ mount("std_explorer", (ui) => {
 
   let last;
   ui.run((parameters) => {
-    const p = { lambda2: 1, c: 1, epsilon: 1, ...parameters };
+    const p = { ...DEFAULTS, ...parameters };
     const { u, outline: plain } = logits(p.scene);
     const x = softThresholdDynamics(u, SIZE, p);
     const outline = contour(x, SIZE);
     last = { u, plain, x, outline, p };
-    given.draw(u, ["negative", "zero", "positive"], -3, 3);
+    given.draw(u, "signed", -3, 3);
     given.contours([[plain, "contour"], [cross, "cursor"]]);
-    result.draw(x, ["low", "middle", "high"], 0, 1);
+    result.draw(x, "share", 0, 1);
     result.contours([[outline, "contour"]]);
-    result.title(`x after ${p.iterations} ${p.iterations === 1 ? "step" : "steps"}`);
+    result.title(xAfter(p.iterations));
     return { parameters: p, input: u, field: x, height: SIZE, width: SIZE };
-  });
-
-  ui.later(() => {
+  }, () => {
     const { u, plain, x, outline, p } = last;
     const [derived, printed] = [[], []];
     softThresholdDynamics(u, SIZE, p, { energies: derived });
@@ -101,7 +101,6 @@ mount("std_explorer", (ui) => {
       [curve(derived, "first", "derived: u stays"), curve(printed, "second", "printed: xₜ in the place of u")],
       [], { x: [0, Math.max(1, p.iterations)] });
   });
-  ui.update();
 });
 
 function toLink(dabs) {

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from nodule_lesson import std
+from nodule_lesson.live.drawing import LINES, new_figure, show_field, show_x
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 from nodule_lesson.live.scenes import SCENE_NAMES, scene
 
@@ -19,7 +19,8 @@ CONTROLS = (
     Slider("epsilon", "ε", 0.1, 2, 0.05, 1.0, "weight of the entropy"),
     Slider("iterations", "iterations", 0, 30, 1, 10, "steps T"),
 )
-# On the first page of the book: the three that matter most.
+DEFAULTS = {control.name: control.value for control in CONTROLS}
+# On the first page of the book: those that matter most.
 COMPACT = ("scene", "sigma", "lambda1", "iterations")
 SIZE = 128
 
@@ -48,23 +49,22 @@ def std_explorer(*, compact=False, **initial):
     if compact:
         controls = tuple(control for control in controls if control.name in COMPACT)
     caption = CAPTION.format(more="Move a slider." if compact else MORE)
-    options = {"compact": compact}
     return LiveFigure(
         "std_explorer",
-        __file__,
+        __name__,
         controls,
         compute,
         draw_compact if compact else draw,
         caption,
         ALT,
-        options,
+        {"compact": compact},
     )
 
 
 def compute(parameters, u=None):
     """x_T, both energies over t, and the numbers shown. u replaces the scene's logits."""
     u = scene(parameters["scene"], SIZE) if u is None else u
-    rest = {"lambda2": 1.0, "c": 1.0, "epsilon": 1.0, **parameters}
+    rest = {**DEFAULTS, **parameters}
     steps = rest.pop("iterations")
     rest.pop("scene")
     # float64: a small epsilon enlarges the last digit of a float32 to something that one can see.
@@ -90,18 +90,18 @@ def outline_length(x):
 
 
 def draw_compact(parameters, result):
-    figure = Figure(figsize=(7.4, 3.9), layout="constrained")
+    figure = new_figure(3.9)
     _draw_fields(figure.subplots(1, 2), parameters, result)
     return figure
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 6.4), layout="constrained")
+    figure = new_figure(6.4)
     upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
     _draw_fields(upper.subplots(1, 2), parameters, result)
     axes = lower.subplots()
-    axes.plot(result["energy"], color="#1f5fa8", label="derived")
-    axes.plot(result["printed_energy"], color="#b4480d", linestyle="--", label="printed")
+    axes.plot(result["energy"], **LINES["first"], label="derived")
+    axes.plot(result["printed_energy"], **LINES["second"], label="printed")
     axes.set(xlabel="step t", ylabel="energy E(x_t)")
     axes.legend(
         title=f"area {result['area']} px, outline {result['length']:.0f} px", frameon=False
@@ -112,12 +112,5 @@ def draw(parameters, result):
 def _draw_fields(axes, parameters, result):
     left, right = axes
     u, x = result["input"], result["field"]
-    left.imshow(u, cmap="RdBu", vmin=-3, vmax=3)
-    left.contour(u, [0], colors="#d6330f", linewidths=0.8)
-    left.set_title("u, and where Sig(u) = 0.5")
-    right.imshow(x, cmap="Blues", vmin=0, vmax=1)
-    if x.min() < 0.5 < x.max():
-        right.contour(x, [0.5], colors="#d6330f", linewidths=1.2)
-    right.set_title(f"x after {parameters['iterations']} steps")
-    for one in axes:
-        one.set_axis_off()
+    show_field(left, u, "u, and where Sig(u) = 0.5", "logits", -3, 3, [(u, 0, "thin-contour")])
+    show_x(right, x, parameters["iterations"])

@@ -1,24 +1,25 @@
 """What the prior trades: nodules missed against empty slices marked, over lambda2 and c's quality.
 
 Every pixel of x_T falls as the shift lambda2 (1 - c) grows: each step is increasing in x and
-decreasing in the shift. So each slice has one *critical shift*, at which its last pixel that
-counts goes off. With it and c at hand, a slice is judged for every lambda2 by one comparison.
+decreasing in the shift. So each slice has one *critical shift*, at which the last of the pixels
+that count falls below 0.5. Compared with it, lambda2 (1 - c) says for every lambda2 whether
+anything is marked.
 """
 
-import base64
-import functools
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from nodule_lesson import std
-from nodule_lesson.chapters.multitask_model.live import SIZE, U_STEP, demo_crops
-from nodule_lesson.live.figure import LiveFigure, Slider, started_at
+from nodule_lesson.chapters.multitask_model.live import SIZE, U_STEP, demo_crops, packed_crops
+from nodule_lesson.live import arrays
+from nodule_lesson.live.drawing import LINES, new_figure, show_field
+from nodule_lesson.live.figure import LiveFigure, Slider, started_at, to_step
 
 MOST = 16.0  # of lambda2
 GRID = np.arange(161) / 10  # lambda2 of the curves
+ITERATIONS = 10
 FARTHEST = 64.0  # no shift beyond it is looked for
 CROP_NAMES = ("nodule that c doubts", "empty, c says so", "empty, c is fooled")
 REFERENCES = {"shuffled": -1.0, "the classifier's own": 0.0, "the truth": 1.0}
@@ -41,15 +42,15 @@ ALT = (
 # --- the slices ----------------------------------------------------------------------------------
 
 
-def critical_shift(u, counts, sigma, digits=3, iterations=10):
+def critical_shift(u, counts, sigma, digits=3, iterations=ITERATIONS):
     """The shift at which the last counted pixel of x_T falls below 0.5, rounded: (N,) float64.
 
     u: logits, (N, H, W). counts: boolean, (N, H, W): the nodule's pixels for a slice with a
-    nodule, all for an empty one. 0 where nothing is on even without a shift.
+    nodule, all for an empty one. 0 where none of them is marked even without a shift.
     """
     u, counts = torch.as_tensor(u).double(), torch.as_tensor(counts)
 
-    def on(shift):
+    def marked(shift):
         x = std.soft_threshold_dynamics(
             u, sigma=sigma, lambda2=FARTHEST, c=1 - shift / FARTHEST, iterations=iterations
         )
@@ -57,16 +58,16 @@ def critical_shift(u, counts, sigma, digits=3, iterations=10):
 
     low = torch.zeros(len(u), dtype=torch.float64)
     high = torch.full_like(low, FARTHEST)
-    ever = on(low)
+    without = marked(low)
     while (high - low).max() > 10.0**-digits / 4:
         middle = (low + high) / 2
-        still = on(middle)
+        still = marked(middle)
         low, high = torch.where(still, middle, low), torch.where(still, high, middle)
-    return torch.where(ever, low, 0.0).numpy().round(digits)
+    return torch.where(without, low, 0.0).numpy().round(digits)
 
 
 def pack():
-    """Run the shipped network on the demo set and write prior_tradeoff.npz.
+    """Run the shipped network on the demo set and write live.npz.
 
     To be called again when the weights "slim" have changed. Slices whose nodule has no drawn
     pixel are left out.
@@ -80,7 +81,7 @@ def pack():
     u = np.round(output.u[:, 0].numpy() / U_STEP).astype("<i2")
     truth, c = masks[:, 0].numpy(), output.nodule.numpy().astype(np.float64).round(4)
     nodule, sigma = truth.any((1, 2)), round(model.std.sigma.item(), 4)
-    rows = np.flatnonzero(nodule | ~_said_to_have_one())
+    rows = np.flatnonzero(nodule | ~_has_nodule())
     counts = np.where(nodule[:, None, None], truth, True)
     shift = critical_shift((u[rows] * U_STEP).astype(np.float32), counts[rows], sigma)
     shown = rows[chosen(nodule[rows], c[rows], shift)]
@@ -100,7 +101,7 @@ def pack():
     )
 
 
-def _said_to_have_one():
+def _has_nodule():
     from nodule_lesson.data.demo import open_demo
 
     return np.asarray(open_demo("luna_like").slices["has_nodule"]) > 0
@@ -109,20 +110,19 @@ def _said_to_have_one():
 def chosen(nodule, c, shift):
     """Which slices are shown, by rule: the found nodule with the smallest c; of the marked empty
     slices those with the smallest and the largest c."""
-    on = shift > 0
+    marked = shift > 0
 
-    def first(where, value):
-        at = np.flatnonzero(where)
-        return at[np.argmin(value[at])]
+    def smallest(where, value):
+        rows = np.flatnonzero(where)
+        return rows[np.argmin(value[rows])]
 
-    return np.array([first(nodule & on, c), first(~nodule & on, c), first(~nodule & on, -c)])
+    empty = ~nodule & marked
+    return np.array([smallest(nodule & marked, c), smallest(empty, c), smallest(empty, -c)])
 
 
-@functools.cache
 def stored():
-    """Everything in prior_tradeoff.npz: a dictionary of arrays, not to be written to."""
-    with np.load(Path(__file__).with_suffix(".npz"), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    """Everything in live.npz: a dictionary of arrays, not to be written to."""
+    return arrays.stored(__file__)
 
 
 def answers(quality):
@@ -142,20 +142,17 @@ def shares(lambda2, c):
     lambda2: a number or an array. c: (N,), one per slice.
     """
     data = stored()
-    off = np.asarray(lambda2)[..., None] * (1 - c) >= data["shift"]
+    unmarked = np.asarray(lambda2)[..., None] * (1 - c) >= data["shift"]
     nodule = data["nodule"]
-    return off[..., nodule].mean(-1), 1 - off[..., ~nodule].mean(-1)
+    return unmarked[..., nodule].mean(-1), 1 - unmarked[..., ~nodule].mean(-1)
 
 
 # --- the figure ----------------------------------------------------------------------------------
 
 
-def _learned():
-    return round(round(float(stored()["lambda2"]) / 0.1) * 0.1, 6)
-
-
+LAMBDA2 = to_step(stored()["lambda2"], 0.1)
 CONTROLS = (
-    Slider("lambda2", "λ₂", 0, MOST, 0.1, _learned(), "weight of the size prior"),
+    Slider("lambda2", "λ₂", 0, MOST, 0.1, LAMBDA2, "weight of the size prior"),
     Slider("quality", "quality of c", -1, 1, 0.05, 0.0, "−1 shuffled, 0 its own, 1 the truth"),
 )
 
@@ -165,27 +162,13 @@ def prior_tradeoff(**initial):
     controls = started_at(CONTROLS, initial)
     data = stored()
 
-    def text(array):
-        return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-
-    bits = np.packbits(data["truth"].reshape(len(data["truth"]), -1), axis=1, bitorder="little")
-    options = {
-        "crops": [
-            [text(u.astype("<i2")), text(image), text(truth)]
-            for u, image, truth in zip(data["u"], data["image"], bits, strict=True)
-        ],
-        "shown": data["shown"].tolist(),
-        "nodule": data["nodule"].astype(int).tolist(),
-        "c": data["c"].tolist(),
-        "shift": data["shift"].tolist(),
-        "order": data["order"].tolist(),
-        "sigma": float(data["sigma"]),
-    }
-    return LiveFigure("prior_tradeoff", __file__, controls, compute, draw, CAPTION, ALT, options)
+    names = ("shown", "nodule", "c", "shift", "order", "sigma")
+    options = {"crops": packed_crops(data), **{name: data[name] for name in names}}
+    return LiveFigure("prior_tradeoff", __name__, controls, compute, draw, CAPTION, ALT, options)
 
 
 def compute(parameters):
-    """u and x_T of the crops that are shown, under each other; shares now, and for all lambda2."""
+    """u and x_T of the shown crops, one below the other; shares now, and for all lambda2."""
     data, lambda2 = stored(), parameters["lambda2"]
     c = answers(parameters["quality"])
     u = (data["u"] * U_STEP).astype(np.float32)
@@ -194,7 +177,7 @@ def compute(parameters):
         sigma=float(data["sigma"]),
         lambda2=lambda2,
         c=torch.as_tensor(c[data["shown"]]),
-        iterations=10,
+        iterations=ITERATIONS,
     ).numpy()
     return {
         "input": u.reshape(-1, SIZE),
@@ -206,29 +189,26 @@ def compute(parameters):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 5.8), layout="constrained")
+    figure = new_figure(5.8)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     data = stored()
     u, x = (result[key].reshape(-1, SIZE, SIZE) for key in ("input", "field"))
     for i, axes in enumerate(upper.subplots(1, len(u))):
-        axes.imshow(data["image"][i], cmap="gray", vmin=0, vmax=255)
-        for field, level, colour, style in (
-            (u[i], 0, "#ffd24a", "--"),
-            (x[i], 0.5, "#ff5a36", "-"),
-            (data["truth"][i], 0.5, "#62e08f", ":"),
-        ):
-            if field.min() < level < field.max():
-                axes.contour(field, [level], colors=colour, linewidths=1.3, linestyles=style)
-        axes.set_axis_off()
+        outlines = [
+            (u[i], 0, "scan-second"),
+            (x[i], 0.5, "scan-contour"),
+            (data["truth"][i], 0.5, "scan-third"),
+        ]
+        show_field(axes, data["image"][i], "", "grey", 0, 255, outlines)
         axes.set_title(f"{CROP_NAMES[i]}: c = {result['c'][i]:.2f}", fontsize=9)
     axes = lower.subplots()
     for (name, quality), style in zip(REFERENCES.items(), ("-.", "--", ":"), strict=True):
         missed, marked = shares(GRID, answers(quality))
-        axes.plot(100 * marked, 100 * missed, style, color="#55606e", linewidth=1.2, label=name)
+        axes.plot(100 * marked, 100 * missed, style, **LINES["muted"], label=name)
     missed, marked = 100 * result["curve"]
-    axes.plot(marked, missed, color="#1f5fa8", label="this c")
+    axes.plot(marked, missed, **LINES["first"], label="this c")
     missed, marked = 100 * result["now"]
-    axes.plot(marked, missed, "o", color="#d6330f", markersize=8)
+    axes.plot(marked, missed, "o", **LINES["contour"], markersize=8)
     axes.set(xlabel="empty slices marked, %", ylabel="nodules missed, %", xlim=(0, 25))
     axes.set_ylim(0, 50)
     axes.set_title(

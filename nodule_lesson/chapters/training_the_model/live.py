@@ -6,14 +6,14 @@ pixel outside the nodules the logit z, and every pixel of a nodule z + contrast.
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch.nn import functional as F
 
+from nodule_lesson.live.drawing import COLOURS, LINES, new_figure, show_field
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
 from nodule_lesson.training.losses import dice_loss
 
 SIDE, SLICES = 64, 10
-PER_UNIT = 10  # of the grid, a unit of z
+PER_UNIT = 10  # points of the grid per unit of z
 LOWEST, HIGHEST = -12, 3
 LOGITS = np.arange(LOWEST * PER_UNIT, HIGHEST * PER_UNIT + 1) / PER_UNIT
 PER_SLICE, OF_BATCH, CROSS = "Dice by slice", "Dice of the batch", "cross-entropy"
@@ -21,13 +21,15 @@ BOTH, BATCH_BOTH = "Dice by slice + cross-entropy", "Dice of the batch + cross-e
 LOSSES = (BOTH, BATCH_BOTH, PER_SLICE, OF_BATCH, CROSS)
 NOTHING, NODULES, ALL = "nothing marked", "nodules marked", "everything marked"
 CENTRE = 31.29, 31.83  # off the pixels' centres: no two are equally near
+# Probabilities outside nodules, and their names on the axis of logits.
+TICKS = {"10⁻⁵": 1e-5, "10⁻⁴": 1e-4, "10⁻³": 1e-3} | {str(p): p for p in (0.01, 0.1, 0.5, 0.9)}
 
 CONTROLS = (
     Choice("loss", "loss", LOSSES, BOTH, "the first is that of the paper's Eq. (7)"),
     Slider("empty", "empty slices", 0, 9, 1, 8, "of ten"),
     Slider("area", "nodule", 5, 800, 5, 30, "pixels, of 4096"),
     Slider("contrast", "contrast", 0, 12, 0.25, 7, "what the network knows, in logits"),
-    Slider("smooth", "s", 1, 200, 1, 1, "of Dice"),
+    Slider("smooth", "smoothing s", 1, 200, 1, 1, "of Dice"),
     Slider("logit", "start z", LOWEST, HIGHEST, 0.1, -1.0, "the logit outside nodules"),
 )
 CAPTION = (
@@ -47,9 +49,8 @@ ALT = (
 
 def collapse(**initial):
     """The live figure of the collapse to empty masks; `initial` sets starting values."""
-    return LiveFigure(
-        "collapse", __file__, started_at(CONTROLS, initial), compute, draw, CAPTION, ALT
-    )
+    controls = started_at(CONTROLS, initial)
+    return LiveFigure("collapse", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def nodule(area):
@@ -102,7 +103,7 @@ def descend(losses, start):
         place += -1 if left < right else 1
 
 
-def answer(z, contrast):
+def prediction(z, contrast):
     """The probabilities inside and outside nodules, and what is marked."""
     inside, outside = (float(1 / (1 + np.exp(-logit))) for logit in (z + contrast, z))
     marked = ALL if outside > 0.5 else NODULES if inside > 0.5 else NOTHING
@@ -125,40 +126,32 @@ def compute(parameters):
         "down": down,
         "mask": nodule(parameters["area"]),
         "places": (start, end),
-        "answers": [answer(LOGITS[place], parameters["contrast"]) for place in (start, end)],
+        "predictions": [prediction(LOGITS[i], parameters["contrast"]) for i in (start, end)],
     }
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 5.4), layout="constrained")
+    figure = new_figure(5.4)
     axes = figure.subplots(2, 2, width_ratios=(2, 4))
     mask, (start, end) = result["mask"], result["places"]
-    titles = ("start", "end")
-    for one, title, found in zip(axes[:, 0], titles, result["answers"], strict=True):
-        inside, outside, marked = found
-        one.imshow(np.where(mask, inside, outside), cmap="Blues", vmin=0, vmax=1)
-        one.contour(mask, [0.5], colors="#55606e", linewidths=1)
-        if marked == NODULES:
-            one.contour(mask, [0.5], colors="#d6330f", linewidths=1.6)
-        one.set_title(f"{title}: {marked}", fontsize=10)
-        one.set_axis_off()
+    predictions = zip(axes[:, 0], ("start", "end"), result["predictions"], strict=True)
+    for field, name, (inside, outside, marked) in predictions:
+        outlines = [(mask, 0.5, "muted"), *[(mask, 0.5, "contour")] * (marked == NODULES)]
+        show_field(field, np.where(mask, inside, outside), "", outlines=outlines)
+        field.set_title(f"{name}: {marked}", fontsize=10)
     top, bottom = axes[:, 1]
     z = result["input"]
-    top.plot(z, result["field"], color="#1f5fa8")
-    for place, colour in ((start, "#1f5fa8"), (end, "#b4480d")):
-        top.plot(z[place], result["field"][place], "o", color=colour)
+    top.plot(z, result["field"], **LINES["first"])
+    for place, kind in ((start, "first"), (end, "second")):
+        top.plot(z[place], result["field"][place], "o", color=COLOURS[kind])
     top.set(ylabel="loss")
-    bottom.semilogy(z, result["up"], color="#1f5fa8", label="nodules pull z up")
-    bottom.semilogy(
-        z, result["down"], color="#b4480d", linestyle="--", label="all else pulls it down"
-    )
+    bottom.semilogy(z, result["up"], **LINES["first"], label="nodules pull z up")
+    bottom.semilogy(z, result["down"], **LINES["second"], label="all else pulls it down")
     bottom.set(ylim=(1e-6, 2), ylabel="pull")
     bottom.legend(frameon=False, loc="lower left")
-    for one in (top, bottom):
-        places = [1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9]
-        names = ["10⁻⁵", "10⁻⁴", "10⁻³", "0.01", "0.1", "0.5", "0.9"]
-        one.set_xticks([np.log(p / (1 - p)) for p in places], names)
-        one.axvline(z[start], color="#1c2430", linewidth=0.8)
-        one.grid(color="#d5dae1", linewidth=0.6)
+    for plot in (top, bottom):
+        plot.set_xticks([np.log(p / (1 - p)) for p in TICKS.values()], list(TICKS))
+        plot.axvline(z[start], **LINES["cursor"])
+        plot.grid(**LINES["grid"])
     bottom.set_xlabel("probability outside nodules")
     return figure

@@ -1,70 +1,71 @@
 // A curve of waves, learned from zero and from another data set's; live.py is its other face.
-import { uniform } from "../../live/std.js";
 import { mount } from "../../live/figure.js";
+import { fixed } from "../../live/format.js";
+import { overlap } from "../../live/measures.js";
+import { normal, uniform } from "../../live/scenes.js";
+import { Curve, remember } from "../../live/slow.js";
+import {
+  BUMP, CHANGES, COARSE, COARSE_WAVES, COUNTS, DRAWS, MOST_STEPS, MOVE, NOISE, NOTHING, POINTS, RATE,
+  STARTS, STEP, WAVES, WIDTH,
+} from "./live.py";
 
-const WAVES = 16, COARSE = 4, SPREAD = 0.2, RATE = 1 / 32, DRAWS = 20, MOST_STEPS = 300;
-const PLACES = Float64Array.from({ length: 201 }, (_, i) => i / 200);
-const COUNTS = [2, 4, 8, 16, 32, 64];
-const CHANGES = {
-  "coarse waves": [0.4, 0.3, -0.3, 0.2],
-  "fine waves": [0, 0, 0, 0, 0.3, -0.25, 0.2, 0.2, -0.15, 0.1, 0.1, -0.1, 0.05, -0.05, 0.05, -0.05],
-};
+const GRID = Float64Array.from({ length: POINTS }, (_, i) => i / (POINTS - 1));
 
 const wavesAt = (s) => Float64Array.from({ length: WAVES },
   (_, k) => (k ? Math.SQRT2 * Math.cos(Math.PI * k * s) : 1));
 const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
 const norm = (a) => Math.sqrt(dot(a, a));
-const onGrid = Array.from(PLACES, wavesAt);
-const curveOf = (weights) => Float32Array.from(onGrid, (features) => dot(features, weights));
+const onGrid = Array.from(GRID, wavesAt);
+const curveOfWeights = (weights) => Float32Array.from(onGrid, (features) => dot(features, weights));
 
 // Weights of the waves for a bump at a brightness, by the rule of midpoints.
 function bump(place) {
   const weights = new Float64Array(WAVES);
   for (let i = 0; i < 512; i++) {
     const middle = (i + 0.5) / 512;
-    const height = Math.exp(-((middle - place) ** 2) / (2 * 0.1 ** 2)) / 512;
+    const height = Math.exp(-((middle - place) ** 2) / (2 * WIDTH ** 2)) / 512;
     wavesAt(middle).forEach((wave, k) => (weights[k] += wave * height));
   }
   return weights;
 }
 
-const A = bump(0.55), ZERO = new Float64Array(WAVES);
+const A = bump(BUMP), ZERO = new Float64Array(WAVES);
 
 // The weights of a B that is so far from A.
 function answerOf({ change, shift }) {
-  if (!(change in CHANGES)) return bump(0.55 - 0.3 * shift);
-  const moved = ZERO.map((_, k) => CHANGES[change][k] ?? 0);
-  const scale = (shift * norm(A)) / norm(moved);
-  return A.map((weight, k) => weight + scale * moved[k]);
+  if (!(change in CHANGES)) return bump(BUMP - MOVE * shift);
+  const direction = ZERO.map((_, k) => CHANGES[change][k] ?? 0);
+  const scale = (shift * norm(A)) / norm(direction);
+  return A.map((weight, k) => weight + scale * direction[k]);
 }
 
-// The first points of a draw: features, and standard normal noise.
+// The first points of a draw: brightness, features, and standard normal noise.
 function pointsOf(draw, count) {
   return Array.from({ length: count }, (_, i) => {
     const counter = 4096 * draw + 3 * i + 1;
-    const radius = Math.sqrt(-2 * Math.log(1 - uniform(counter + 1)));
     const s = uniform(counter);
-    return { s, features: wavesAt(s), noise: radius * Math.cos(2 * Math.PI * uniform(counter + 2)) };
+    return { s, features: wavesAt(s), noise: normal(counter + 1, counter + 2) };
   });
 }
 
 // What is not frozen, as numbers of waves.
 const moving = (frozen) => Array.from(ZERO.keys()).filter((k) =>
-  frozen === "nothing" || (k < COARSE) !== (frozen === "coarse waves"));
+  frozen === NOTHING || (k < COARSE) !== (frozen === COARSE_WAVES));
 
-// Gradient descent on half the mean squared error, step by step; see(t, weights) after each.
-function descend(points, wanted, start, steps, free, see = () => {}) {
+// Gradient descent on half the mean squared error; after each step, afterStep(t, weights).
+function descend(points, wanted, start, steps, free, afterStep = () => {}) {
   const weights = Float64Array.from(start), n = points.length, size = free.length;
-  const fixed = points.map(({ features }, i) =>
+  // What is left for the weights that move.
+  const targets = points.map(({ features }, i) =>
     wanted[i] - dot(features, weights.map((weight, k) => (free.includes(k) ? 0 : weight))));
-  // The Gram matrix of what moves, and its pull.
+  // Their Gram matrix, and their pull.
   const gram = new Float64Array(size * size), pull = new Float64Array(size);
   points.forEach(({ features }, i) => free.forEach((a, row) => {
-    pull[row] += (features[a] * fixed[i]) / n;
+    pull[row] += (features[a] * targets[i]) / n;
     free.forEach((b, column) => (gram[row * size + column] += (features[a] * features[b]) / n));
   }));
   const now = Float64Array.from(free, (k) => weights[k]), slope = new Float64Array(size);
-  see(0, weights);
+  afterStep(0, weights);
   for (let t = 1; t <= steps; t++) {
     for (let row = 0; row < size; row++) {
       slope[row] = -pull[row];
@@ -74,103 +75,91 @@ function descend(points, wanted, start, steps, free, see = () => {}) {
       now[row] -= RATE * slope[row];
       weights[free[row]] = now[row];
     }
-    see(t, weights);
+    afterStep(t, weights);
   }
   return weights;
 }
 
 // Both runs of one setting: {scratch, warm}, the weights after `steps`.
-export function learned(p, { draw = p.draw, count = p.count, steps = p.steps, see } = {}) {
+function learned(p, { draw = p.draw, count = p.count, steps = p.steps, afterStep } = {}) {
   const b = answerOf(p), points = pointsOf(draw, count);
-  const wanted = points.map(({ features, noise }) => dot(features, b) + SPREAD * noise);
-  const run = (name, start, frozen) =>
-    descend(points, wanted, start, steps, moving(frozen), see && ((t, w) => see(name, t, w)));
+  const wanted = points.map(({ features, noise }) => dot(features, b) + NOISE * noise);
+  const run = (name, start, frozen) => descend(points, wanted, start, steps, moving(frozen),
+    afterStep && ((t, weights) => afterStep(name, t, weights)));
   return { b, points, wanted,
-    scratch: run("scratch", ZERO, "nothing"), warm: run("warm", A, p.frozen) };
+    scratch: run("scratch", ZERO, NOTHING), warm: run("warm", A, p.frozen) };
 }
 
 // Root of the mean squared distance of two curves: the waves are orthonormal.
-export const errorOf = (weights, b) => norm(weights.map((weight, k) => weight - b[k]));
+const errorOf = (weights, b) => norm(weights.map((weight, k) => weight - b[k]));
 
 // The errors after every fifth step.
-export function overSteps(p) {
-  const found = { steps: [], scratch: [], warm: [] }, b = answerOf(p);
-  for (let t = 0; t <= MOST_STEPS; t += 5) found.steps.push(t);
-  learned(p, { steps: MOST_STEPS, see: (name, t, weights) => {
-    if (t % 5 === 0) found[name].push(errorOf(weights, b));
+function overSteps(p) {
+  const errors = { steps: [], scratch: [], warm: [] }, b = answerOf(p);
+  for (let t = 0; t <= MOST_STEPS; t += STEP) errors.steps.push(t);
+  learned(p, { steps: MOST_STEPS, afterStep: (name, t, weights) => {
+    if (t % STEP === 0) errors[name].push(errorOf(weights, b));
   } });
-  return found;
+  return errors;
 }
 
 // The mean errors over all draws for one number of points.
-export function meanError(p, count) {
+function meanError(p, count) {
   const means = { scratch: 0, warm: 0 };
   for (let draw = 1; draw <= DRAWS; draw++) {
-    const { b, ...found } = learned(p, { draw, count });
-    for (const name of Object.keys(means)) means[name] += errorOf(found[name], b) / DRAWS;
+    const { b, ...weights } = learned(p, { draw, count });
+    for (const name of Object.keys(means)) means[name] += errorOf(weights[name], b) / DRAWS;
   }
   return means;
 }
 
-// Dice of two curves, each on where it is above one half.
-export function diceOf(curve, truth) {
-  let [both, sum] = [0, 0];
-  curve.forEach((value, i) => {
-    both += value > 0.5 && truth[i] > 0.5;
-    sum += (value > 0.5) + (truth[i] > 0.5);
-  });
-  return (2 * both) / sum;
-}
+// Dice of what two curves call nodule: where they are above one half.
+const diceOf = (curve, truth) => overlap(curve, truth.map((value) => value > 0.5)).dice;
 
 mount("fine_tuning", (ui) => {
-  const answer = ui.plot("What is learned", { x: "brightness", y: "answer", xRange: [0, 1],
-    yRange: [-1, 2], label: "The curves of A and B, points of B, and the two learned curves" });
-  ui.views.lastChild.classList.add("lf-full");
+  const answer = ui.plot("What is learned", {
+    x: "brightness", y: "answer", xRange: [0, 1], yRange: [-1, 2], full: true,
+    label: "The curves of A and B, points of B, and the two learned curves" });
   const steps = ui.plot("Error over steps", { x: "steps", y: "distance from B",
     xRange: [0, MOST_STEPS], label: "Error of both curves against the number of steps" });
-  const counts = ui.plot("Error over points, 20 draws", { x: "points", y: "distance from B",
-    xRange: [1, 6], label: "Mean error of both starts against the number of points" });
-  const show = ui.readouts(["A is off by", "from zero", "from A", "Dice from zero", "Dice from A"]);
-  const text = (value) => (Number.isNaN(value) ? "undefined" : value.toFixed(3));
-  const STARTS = [["scratch", "second", "from zero"], ["warm", "first", "from A"]];
+  const counts = ui.plot(`Error over points, ${DRAWS} draws`, { x: "points", y: "distance from B",
+    xRange: [COUNTS[0], COUNTS.at(-1)].map(Math.log2),
+    label: "Mean error of both starts against the number of points" });
+  const show = ui.readouts(
+    ["error of A", "error from zero", "error from A", "Dice from zero", "Dice from A"]);
+  const starts = Object.entries(STARTS).map(([name, [kind, label]]) => ({ name, kind, label }));
+  const xTicks = COUNTS.map((count) => [Math.log2(count), String(count)]);
 
-  let now, next, means = { key: null };
+  // Means over all draws, for each number of points: `points` and `draw` do not change them.
+  const curveOf = remember((p) => new Curve(COUNTS, (count) =>
+    ({ x: Math.log2(count), ...meanError(p, count) })));
+  const top = (...lists) => [0, 1.08 * Math.max(0.2, ...lists.flat())];
+
+  let now;
   ui.run((p) => {
     const { b, points, wanted, ...weights } = learned(p);
-    const truth = curveOf(b), scratch = curveOf(weights.scratch), warm = curveOf(weights.warm);
+    const truth = curveOfWeights(b);
+    const scratch = curveOfWeights(weights.scratch), warm = curveOfWeights(weights.warm);
     answer.draw([
-      { x: PLACES, y: curveOf(A), kind: "muted", label: "A" },
-      { x: PLACES, y: truth, kind: "third", label: "B" },
-      { x: PLACES, y: scratch, kind: "second", label: "from zero" },
-      { x: PLACES, y: warm, kind: "first", label: "from A" },
+      { x: GRID, y: curveOfWeights(A), kind: "muted", label: "A" },
+      { x: GRID, y: truth, kind: "third", label: "B" },
+      ...starts.map(({ name, ...line }) => ({ x: GRID, y: { scratch, warm }[name], ...line })),
     ], points.map(({ s }, i) => ({ x: s, y: wanted[i], kind: "muted" })));
     const error = { scratch: errorOf(weights.scratch, b), warm: errorOf(weights.warm, b) };
-    show(text(errorOf(A, b)), text(error.scratch), text(error.warm),
-      text(diceOf(scratch, truth)), text(diceOf(warm, truth)));
+    show(...[errorOf(A, b), error.scratch, error.warm, diceOf(scratch, truth), diceOf(warm, truth)]
+      .map((value) => fixed(value)));
     now = { p, error };
     return { input: truth, field: warm, height: 1, width: truth.length };
-  });
-
-  // The curves below take longer than a frame: one more number of points a frame.
-  function refine() {
-    const { p, error } = now;
-    const key = JSON.stringify({ ...p, draw: null, count: null });
-    if (means.key !== key) means = { key, found: [] };
-    const { found } = means, track = overSteps(p);
-    const top = (...lists) => [0, 1.08 * Math.max(0.2, ...lists.flat())];
-    const lines = (x, values, bare) => STARTS.map(([name, kind, label]) =>
-      ({ x, y: values[name], kind, label: bare ? undefined : label }));
-    steps.draw(lines(track.steps, track),
-      STARTS.map(([name, kind]) => ({ x: p.steps, y: error[name], kind })),
+  }, () => {
+    const { p, error } = now, track = overSteps(p);
+    steps.draw(
+      starts.map(({ name, ...line }) => ({ x: track.steps, y: track[name], ...line })),
+      starts.map(({ name, kind }) => ({ x: p.steps, y: error[name], kind })),
       { y: top(track.scratch, track.warm) });
-    if (found.length < COUNTS.length) found.push(meanError(p, COUNTS[found.length]));
-    const by = Object.fromEntries(STARTS.map(([name]) => [name, found.map((mean) => mean[name])]));
-    counts.draw(lines(COUNTS.slice(0, found.length).map(Math.log2), by),
-      [{ x: Math.log2(p.count), kind: "cursor" }],
-      { y: top(by.scratch, by.warm), xTicks: COUNTS.map((count) => [Math.log2(count), String(count)]) });
-    cancelAnimationFrame(next);
-    if (found.length < COUNTS.length) next = requestAnimationFrame(refine);
-  }
-  ui.later(refine);
-  ui.update();
+    ui.refine(curveOf({ ...p, draw: null, count: null }), (curve) => {
+      const lines = starts.map(({ name, kind }) => curve.line((point) => point[name], kind));
+      counts.draw(lines, [{ x: Math.log2(p.count), kind: "cursor" }],
+        { y: top(...lines.map(({ y }) => y)), xTicks });
+    });
+  });
 });

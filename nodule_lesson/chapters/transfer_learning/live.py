@@ -1,32 +1,35 @@
 """A curve learned from a few points, from nothing and from what another data set has taught."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from nodule_lesson.evaluation import measures as metrics
+from nodule_lesson.live.drawing import LINES, new_figure
 from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at
-from nodule_lesson.live.scenes import uniform
+from nodule_lesson.live.scenes import normal, uniform
 
 WAVES, COARSE = 16, 4  # features; the first COARSE of them are the coarse ones
 NOISE, RATE = 0.2, 1 / 32
 DRAWS = 20
-GRID = np.linspace(0, 1, 201)
+POINTS = 201
+GRID = np.linspace(0, 1, POINTS)  # brightness
 COUNTS = (2, 4, 8, 16, 32, 64)
-MOST_STEPS = 300
+MOST_STEPS, STEP = 300, 5  # of gradient descent; the curves have a point for every fifth step
+BUMP, WIDTH, MOVE = 0.55, 0.1, 0.3  # place and width of A's bump; how far a shift of 1 moves it
 PLACE, COARSE_WAVES, FINE_WAVES = "the bump's place", "coarse waves", "fine waves"
 # How the clinic's answer may differ from A's, as weights of the waves, before they are scaled.
 CHANGES = {
     COARSE_WAVES: (0.4, 0.3, -0.3, 0.2),
     FINE_WAVES: (0,) * COARSE + (0.3, -0.25, 0.2, 0.2, -0.15, 0.1, 0.1, -0.1, *[0.05, -0.05] * 2),
 }
-FROZEN = ("nothing", COARSE_WAVES, FINE_WAVES)
+NOTHING = "nothing"
+FROZEN = (NOTHING, COARSE_WAVES, FINE_WAVES)
 
 CONTROLS = (
     Choice("change", "B differs in", (PLACE, *CHANGES), COARSE_WAVES),
     Slider("shift", "shift", 0, 1.5, 0.05, 0.4, "how far B is from A"),
-    Slider("count", "points", 2, 64, 1, 6, "of B, to learn from"),
-    Slider("steps", "steps", 0, MOST_STEPS, 5, 100, "of gradient descent"),
-    Choice("frozen", "frozen", FROZEN, "nothing", "of the weights from A"),
+    Slider("count", "points", COUNTS[0], COUNTS[-1], 1, 6, "of B, to learn from"),
+    Slider("steps", "steps", 0, MOST_STEPS, STEP, 100, "of gradient descent"),
+    Choice("frozen", "frozen", FROZEN, NOTHING, "of the weights from A"),
     Slider("draw", "draw", 1, DRAWS, 1, 3, "other points"),
 )
 CAPTION = (
@@ -41,13 +44,14 @@ ALT = (
     "the points and keeps A's bump between them, the one from zero sinks towards zero. Below, two "
     "plots of error over steps and over points, in which the curve from A lies lower."
 )
-STYLES = {"scratch": ("#b4480d", "--", "from zero"), "warm": ("#1f5fa8", "-", "from A")}
+# Both starts: kind of line and label.
+STARTS = {"scratch": ("second", "from zero"), "warm": ("first", "from A")}
 
 
 def fine_tuning(**initial):
-    """The live figure of a start that somebody else has paid for; `initial` sets its values."""
+    """The live figure of a start from another data set; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    return LiveFigure("fine_tuning", __file__, controls, compute, draw, CAPTION, ALT)
+    return LiveFigure("fine_tuning", __name__, controls, compute, draw, CAPTION, ALT)
 
 
 def waves(brightness):
@@ -60,30 +64,29 @@ def waves(brightness):
 def bump(place):
     """Weights of the waves for a bump at a brightness, by the rule of midpoints."""
     middles = (np.arange(512) + 0.5) / 512
-    return waves(middles).T @ np.exp(-((middles - place) ** 2) / (2 * 0.1**2)) / 512
+    return waves(middles).T @ np.exp(-((middles - place) ** 2) / (2 * WIDTH**2)) / 512
 
 
 def answers(change=COARSE_WAVES, shift=0.0):
     """The weights of A, and of a B that far away."""
-    a = bump(0.55)
+    a = bump(BUMP)
     if change == PLACE:
-        return a, bump(0.55 - 0.3 * shift)
-    moved = np.zeros(WAVES)
-    moved[: len(CHANGES[change])] = CHANGES[change]
-    return a, a + shift * np.linalg.norm(a) / np.linalg.norm(moved) * moved
+        return a, bump(BUMP - MOVE * shift)
+    direction = np.zeros(WAVES)
+    direction[: len(CHANGES[change])] = CHANGES[change]
+    return a, a + shift * np.linalg.norm(a) / np.linalg.norm(direction) * direction
 
 
 def points(draw, count):
     """The first points of a draw: brightness in [0, 1], standard normal noise; (count,) each."""
     counter = np.arange(count, dtype=np.uint32) * np.uint32(3) + np.uint32(4096 * draw + 1)
-    radius = np.sqrt(-2 * np.log(1 - uniform(counter + np.uint32(1))))
-    return uniform(counter), radius * np.cos(2 * np.pi * uniform(counter + np.uint32(2)))
+    return uniform(counter), normal(counter + np.uint32(1), counter + np.uint32(2))
 
 
 def free(frozen):
     """Which weights may move, (WAVES,) boolean."""
     coarse = np.arange(WAVES) < COARSE
-    return {"nothing": coarse | True, COARSE_WAVES: ~coarse, FINE_WAVES: coarse}[frozen]
+    return {NOTHING: coarse | True, COARSE_WAVES: ~coarse, FINE_WAVES: coarse}[frozen]
 
 
 def descend(features, wanted, start, steps, moving):
@@ -112,7 +115,7 @@ def learned(parameters, steps, draw=None, count=None):
     brightness, noise = points(draw or p["draw"], count or p["count"])
     features = waves(brightness)
     wanted = features @ b + NOISE * noise
-    starts = {"scratch": (0 * a, free("nothing")), "warm": (a, free(p["frozen"]))}
+    starts = {"scratch": (0 * a, free(NOTHING)), "warm": (a, free(p["frozen"]))}
     return {
         name: descend(features, wanted, start, steps, moving)
         for name, (start, moving) in starts.items()
@@ -127,20 +130,20 @@ def errors(weights, b):
 def over_counts(parameters):
     """{"scratch", "warm"}: the mean error over all draws for each of COUNTS."""
     _, b = answers(parameters["change"], parameters["shift"])
-    found = {"scratch": [], "warm": []}
+    means = {name: [] for name in STARTS}
     for count in COUNTS:
         draws = [learned(parameters, [parameters["steps"]], d + 1, count) for d in range(DRAWS)]
-        for name, means in found.items():
-            means.append(np.mean([errors(one[name], b) for one in draws]))
-    return found
+        for name in STARTS:
+            means[name].append(np.mean([errors(weights[name], b) for weights in draws]))
+    return means
 
 
 def compute(parameters):
     """input: B's curve; field: what was learned from A; and the errors of both."""
-    steps = np.arange(0, MOST_STEPS + 1, 5)
+    steps = np.arange(0, MOST_STEPS + 1, STEP)
     _, b = answers(parameters["change"], parameters["shift"])
     weights = learned(parameters, steps)
-    now = int(parameters["steps"]) // 5
+    now = int(parameters["steps"]) // STEP
     curves = {name: waves(GRID) @ rows[now] for name, rows in weights.items()}
     truth = waves(GRID) @ b
     return {
@@ -158,30 +161,31 @@ def compute(parameters):
 
 
 def draw(parameters, result):
-    figure = Figure(figsize=(7.4, 5.6), layout="constrained")
-    parts = figure.subplot_mosaic([["answer", "answer"], ["steps", "points"]])
-    answer, a = parts["answer"], waves(GRID) @ answers()[0]
+    figure = new_figure(5.6)
+    axes = figure.subplot_mosaic([["curves", "curves"], ["steps", "points"]])
+    curves, over_steps, over_points = (axes[name] for name in ("curves", "steps", "points"))
     brightness, noise = points(parameters["draw"], parameters["count"])
-    _, b = answers(parameters["change"], parameters["shift"])
-    answer.plot(GRID, a, color="#55606e", linewidth=1.2, label="A")
-    answer.plot(GRID, result["input"], color="#2b7446", linestyle=":", label="B")
+    a, b = answers(parameters["change"], parameters["shift"])
+    curves.plot(GRID, waves(GRID) @ a, **LINES["muted"], label="A")
+    curves.plot(GRID, result["input"], **LINES["third"], label="B")
     for name, values in (("scratch", result["scratch"]), ("warm", result["field"])):
-        colour, style, label = STYLES[name]
-        answer.plot(GRID, values, color=colour, linestyle=style, label=label)
-    answer.plot(brightness, waves(brightness) @ b + NOISE * noise, "o", color="#1c2430", ms=4)
-    answer.set(xlabel="brightness", ylabel="answer", ylim=(-1, 2))
-    answer.legend(frameon=False, ncols=4, loc="upper left")
-    means, now = over_counts(parameters), int(parameters["steps"]) // 5
-    for name, (colour, style, _) in STYLES.items():
-        line = {"color": colour, "linestyle": style}
-        parts["steps"].plot(result["steps"], result["errors"][name], **line)
-        parts["steps"].plot(parameters["steps"], result["errors"][name][now], "o", color=colour)
-        parts["points"].plot(COUNTS, means[name], **line)
-    parts["steps"].set(xlabel="steps", ylabel="error", ylim=0)
-    parts["points"].set(xlabel="points, 20 draws", ylabel="error", ylim=0)
-    parts["points"].set_xscale("log", base=2)
-    parts["points"].set_xticks(COUNTS, [str(count) for count in COUNTS])
-    parts["points"].axvline(parameters["count"], color="#1c2430", linewidth=1)
-    for one in parts.values():
-        one.grid(color="#d5dae1", linewidth=0.6)
+        kind, label = STARTS[name]
+        curves.plot(GRID, values, **LINES[kind], label=label)
+    learned_from = waves(brightness) @ b + NOISE * noise
+    curves.plot(brightness, learned_from, "o", **LINES["cursor"], markersize=4)
+    curves.set(xlabel="brightness", ylabel="answer", ylim=(-1, 2))
+    curves.legend(frameon=False, ncols=4, loc="upper left")
+    means, now = over_counts(parameters), int(parameters["steps"]) // STEP
+    for name, (kind, _) in STARTS.items():
+        error = result["errors"][name]
+        over_steps.plot(result["steps"], error, **LINES[kind])
+        over_steps.plot(parameters["steps"], error[now], "o", **LINES[kind])
+        over_points.plot(COUNTS, means[name], **LINES[kind])
+    over_steps.set(xlabel="steps", ylabel="error", ylim=0)
+    over_points.set(xlabel=f"points, {DRAWS} draws", ylabel="error", ylim=0)
+    over_points.set_xscale("log", base=2)
+    over_points.set_xticks(COUNTS, [str(count) for count in COUNTS])
+    over_points.axvline(parameters["count"], **LINES["cursor"])
+    for plot in axes.values():
+        plot.grid(**LINES["grid"])
     return figure
