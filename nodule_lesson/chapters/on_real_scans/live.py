@@ -43,7 +43,7 @@ ALT = (
 def threshold(**initial):
     """The live figure of one threshold; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
-    from nodule_lesson.evaluation.classics import MAX_DISTANCE  # no other figure needs scikit-image
+    from nodule_lesson.evaluation.classics import MAX_DISTANCE  # needs scikit-image
 
     options = {"reach": MAX_DISTANCE, "crops": {name: _packed(name) for name in TYPES}}
     return LiveFigure("threshold", __name__, controls, compute, draw, CAPTION, ALT, options)
