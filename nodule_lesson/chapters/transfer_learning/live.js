@@ -157,7 +157,8 @@ mount("fine_tuning", (ui) => {
       starts.map(({ name, kind }) => ({ x: p.steps, y: error[name], kind })),
       { y: top(track.scratch, track.warm) });
     ui.refine(curveOf({ ...p, draw: null, count: null }), (curve) => {
-      const lines = starts.map(({ name, kind }) => curve.line((point) => point[name], kind));
+      const lines = starts.map(
+        ({ name, kind, label }) => curve.line((point) => point[name], kind, label));
       counts.draw(lines, [{ x: Math.log2(p.count), kind: "cursor" }],
         { y: top(...lines.map(({ y }) => y)), xTicks });
     });
