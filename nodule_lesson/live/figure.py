@@ -175,10 +175,11 @@ _IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";\n', re.MULTILINE)
 
 
 def with_imports(path, module=None, scripts=None):
-    """`scripts`, text by file name, with those that a script imports and then the script itself.
+    """Texts of the scripts that a script imports and its own, by file name, in order of running.
 
-    All without imports, exports and comments. What a script imports from live.py are constants of
-    `module`, which are written in Python alone.
+    Without imports, exports and comments. What a script imports from live.py are constants of
+    `module`, so that they are written in Python alone. The texts are added to `scripts`, a
+    dictionary, where it is given.
     """
     scripts = {} if scripts is None else scripts
 

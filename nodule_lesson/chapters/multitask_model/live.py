@@ -15,6 +15,7 @@ from nodule_lesson.live.figure import Choice, LiveFigure, Slider, started_at, to
 
 SIZE = 64
 U_STEP = 1e-3  # logits are stored in thousandths
+_STORED = arrays.stored(__file__)
 CROP_NAMES = (
     "median Dice",
     "most changed by STD",
@@ -115,19 +116,14 @@ def crop(name):
     """
     if name not in CROP_NAMES:
         raise ValueError(f"crop must be one of {', '.join(CROP_NAMES)}; found {name!r}.")
-    stored, i = arrays.stored(__file__), CROP_NAMES.index(name)
-    u = (stored["u"][i] * U_STEP).astype(np.float32)
-    return (
-        u,
-        stored["image"][i] / np.float32(255),
-        stored["truth"][i].copy(),
-        float(stored["c"][i]),
-    )
+    i = CROP_NAMES.index(name)
+    u = (_STORED["u"][i] * U_STEP).astype(np.float32)
+    image, truth = _STORED["image"][i] / np.float32(255), _STORED["truth"][i].copy()
+    return u, image, truth, float(_STORED["c"][i])
 
 
 # --- the figure ----------------------------------------------------------------------------------
 
-_STORED = arrays.stored(__file__)
 SIGMA, LAMBDA2 = (to_step(_STORED[name], 0.05) for name in ("sigma", "lambda2"))
 CONTROLS = (
     Choice("crop", "crop", CROP_NAMES, START, "simulated"),

@@ -45,7 +45,8 @@ def threshold(**initial):
     controls = started_at(CONTROLS, initial)
     from nodule_lesson.evaluation.classics import MAX_DISTANCE  # needs scikit-image
 
-    options = {"reach": MAX_DISTANCE, "crops": {name: _packed(name) for name in TYPES}}
+    crops = {name: {**ct.packed_crop(name, SIZE), "ends": crop(name)[-1]} for name in TYPES}
+    options = {"reach": MAX_DISTANCE, "crops": crops}
     return LiveFigure("threshold", __name__, controls, compute, draw, CAPTION, ALT, options)
 
 
@@ -53,11 +54,6 @@ def crop(name):
     """The middle of a type's example: HU, (SIZE, SIZE) int16, outline, and the slice's range."""
     whole, _, _ = ct.example(name)
     return *ct.crop(name, SIZE), (int(whole.min()), int(whole.max()))
-
-
-def _packed(name):
-    _, _, ends = crop(name)
-    return {**ct.packed_crop(name, SIZE), "ends": ends}
 
 
 def opened(hu, radius):

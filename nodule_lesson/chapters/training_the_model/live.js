@@ -75,7 +75,7 @@ mount("collapse", (ui) => {
     label: "The loss over the probability outside nodules, with start and end of descent" });
   const pulls = ui.plot("Who pulls", { ...axis, y: "pull", yRange: [-6, Math.log10(2)],
     label: "How strongly nodules pull the answer up, and how strongly all else pulls it down" });
-  const show = ui.readouts(["it ends with", "probability in a nodule, there",
+  const show = ui.readouts(["it ends with", "probability inside, there",
     "probability outside, there", "loss, start and end"]);
 
   ui.run((p) => {
