@@ -70,6 +70,7 @@ chapter: $(installed) ## start a chapter: make chapter NAME=my_topic TITLE="My t
 # Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.
 results: book ## run again what wrote book/results (7 hours, quiet machine; real data: NODULE_REAL_DATA)
 	$(python) benchmarks/std_layer.py --out book/results/std_layer.json
+	OMP_NUM_THREADS=1 $(python) benchmarks/step_speed.py --out book/results/step_speed.json
 	$(python) benchmarks/metrics_speed.py --out book/results/metrics_speed.json
 	$(python) benchmarks/patch_batches.py --out book/results/patch_batches.json
 	$(python) benchmarks/ct_regions.py --out book/results/ct_regions.json
