@@ -50,7 +50,8 @@ test nightly:
 	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 $(by_day)
 	@echo "== Running notebooks and comparing their outputs"
 	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(notebooks)
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 --nbval-kernel-startup-timeout=300 \
+		$(notebooks)
 
 check: $(installed) ## the quick checks: style, spelling, notebooks in step with chapters, one address
 	@echo "== Checking style, spelling, notebooks and the address"
