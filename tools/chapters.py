@@ -1,11 +1,23 @@
-"""The chapters of the book: their order in _toc.yml, and what each says of itself in its head."""
+"""The chapters of the book: their order in _toc.yml, what each says of itself, and its minutes."""
 
+import math
 import re
 from pathlib import Path
 
+import jupytext
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# How long a student takes whose first language is another one, on paper and keyboard at hand.
+WORDS_PER_MINUTE = 130
+MINUTES_PER_EQUATION = 1.5
+MINUTES_PER_FIGURE = 1
+MINUTES_PER_LIVE_FIGURE = 6
+LINES_OF_CODE_PER_MINUTE = 10
+MINUTES_PER_EXERCISE = 10
+HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
+FENCED = re.compile(r"^(`{3,}).*?^\1`*\s*?$", re.MULTILINE | re.DOTALL)
 
 
 def names(root=ROOT):
@@ -16,16 +28,53 @@ def names(root=ROOT):
 
 
 def head(name, root=ROOT):
-    """What a chapter says of itself: question, minutes and more, a dict.
+    """What a chapter says of itself: its question, what one needs to know and more, a dict.
 
     It stands under `myst: substitutions:` in the front matter of book/NAME.md, so that the chapter
-    takes it into its own text as `{{ minutes }}`. ValueError where there is no such head.
+    takes it into its own text as `{{ needs }}`. ValueError where there is no such head.
     """
     text = Path(root, "book", f"{name}.md").read_text(encoding="utf-8")
     try:
         return yaml.safe_load(text.split("---\n")[1])["myst"]["substitutions"]
     except (IndexError, KeyError, TypeError):
         raise ValueError(f"book/{name}.md has no `myst: substitutions:` in its head.") from None
+
+
+def words(text):
+    """The number of words of a text in Markdown, outside its fenced blocks."""
+    return len(FENCED.sub("", text).split())
+
+
+def minutes(name, root=ROOT):
+    """The minutes that a chapter takes to read, and those of its exercises, rounded up to fives.
+
+    They are counted by the rates above: words outside fenced blocks, displayed equations, figures,
+    and the lines of code that are not folded.
+    """
+    notebook = jupytext.read(Path(root, "book", f"{name}.md"))
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    lesson, _, exercises = text.partition("\n## Exercises\n")
+    lesson += exercises.partition("\n## ")[2]  # what one takes away comes behind the exercises
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    lines = [
+        line
+        for cell in code
+        if not HIDDEN & set(cell.metadata.get("tags", []))
+        for line in cell.source.splitlines()
+        if line.strip()
+    ]
+    equations = len(re.findall(r"^```\{math\}", lesson, re.M)) + lesson.count("$$") // 2
+    figures = sum("figure" in cell.metadata.get("mystnb", {}) for cell in code)
+    live = Path(root, "nodule_lesson", "chapters", name, "live.py").exists()
+    reading = (
+        words(lesson) / WORDS_PER_MINUTE
+        + equations * MINUTES_PER_EQUATION
+        + figures * MINUTES_PER_FIGURE
+        + live * MINUTES_PER_LIVE_FIGURE
+        + len(lines) / LINES_OF_CODE_PER_MINUTE
+    )
+    practice = text.count("{exercise-start}") * MINUTES_PER_EXERCISE
+    return 5 * math.ceil(reading / 5), practice
 
 
 def live_figures(root=ROOT):

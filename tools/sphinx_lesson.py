@@ -33,6 +33,7 @@ def setup(app):
     app.add_directive("chapter-table", ChapterTable)
     app.add_directive("live-figures", LiveFigures)
     app.connect("config-inited", set_address)
+    app.connect("source-read", say_minutes)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", launch_the_notebook, priority=900)
     app.connect("html-page-context", tidy_page, priority=900)
@@ -43,6 +44,25 @@ def set_address(app, config):
     """Canonical links and link previews from `repository: url:`, which stands in one place."""
     address = pages_address(config.html_theme_options["repository_url"])
     config.html_baseurl = config.ogp_site_url = address
+
+
+def say_minutes(app, docname, source):
+    """Put in the minutes of a chapter, and on other pages the hours of all chapters together."""
+    names, name = chapters.names(app.srcdir), docname.rpartition("/")[2]
+    if name in names:
+        reading, exercises = chapters.minutes(name, app.srcdir)
+        known = {"minutes": reading, "exercise_minutes": exercises}
+    elif "_hours }}" in source[0]:
+        totals = map(
+            sum, zip(*(chapters.minutes(name, app.srcdir) for name in names), strict=True)
+        )
+        known = dict(
+            zip(("hours", "exercise_hours"), (round(t / 60) for t in totals), strict=True)
+        )
+    else:
+        return
+    for key, value in known.items():
+        source[0] = source[0].replace(f"{{{{ {key} }}}}", str(value))
 
 
 def plain_docstring(app, what, name, obj, options, lines):
@@ -77,8 +97,8 @@ class Generated(SphinxDirective):
 class ChapterTable(Generated):
     """A table of all chapters: its last line is a row, filled in from the head of each of them.
 
-    `{{ number }}` and `{{ chapter }}` are the number and the name of a chapter, the rest is what
-    `chapters.head` gives.
+    `{{ number }}` and `{{ chapter }}` are the number and the name of a chapter, `{{ minutes }}` is
+    how long one reads, and the rest is what `chapters.head` gives.
     """
 
     has_content = True
@@ -90,7 +110,9 @@ class ChapterTable(Generated):
             self.env.note_dependency(f"book/{name}.md")
             try:
                 head = chapters.head(name, self.env.srcdir)
-                lines.append(template.render(number=number, chapter=name, **head))
+                minutes, _ = chapters.minutes(name, self.env.srcdir)
+                line = template.render(number=number, chapter=name, minutes=minutes, **head)
+                lines.append(line)
             except (ValueError, UndefinedError) as error:
                 raise self.error(f"The head of book/{name}.md: {error}") from error
         return lines

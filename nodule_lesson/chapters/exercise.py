@@ -66,9 +66,13 @@ class Exercise:
             name = getattr(function, "__name__", type(function).__name__)
             call = f"{name}({', '.join(map(_described, calls[-1]))})"
             message = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
+            if "must be Tensor" in message:
+                message += "; the arguments are numpy arrays, so use numpy here"
             return f"the call {call} ended with {message}."
         if any(answer is None for answer in answers):
-            return "the function returns nothing so far."
+            return (
+                "the function returns nothing so far." if self.ask else "no answer is there yet."
+            )
         arrays = []
         for answer in answers:
             try:
@@ -104,18 +108,22 @@ class Exercise:
             return ""
         if not all(np.isfinite(array).all() for array in arrays):
             return "the answer holds NaN or infinity."
-        gap = max(np.abs(np.subtract(*pair)).max() for pair in zip(arrays, right, strict=True))
-        return f"the answer is off by up to {gap:.3g}."
+        # How far off it is would give a number away.
+        wrong = [~self._near(*pair) for pair in zip(arrays, right, strict=True)]
+        count, total = sum(map(np.sum, wrong)), sum(map(np.size, wrong))
+        return "that is not it." if total == 1 else f"{count} of {total} numbers are wrong."
 
     def _arrays(self, function):
         return [self.read(answer) for answer in self._answers(function)]
 
     def _equal(self, arrays, others):
-        near = {"rtol": self.tolerance, "atol": self.tolerance, "equal_nan": True}
         return all(
-            array.shape == other.shape and np.allclose(array, other, **near)
+            array.shape == other.shape and self._near(array, other).all()
             for array, other in zip(arrays, others, strict=True)
         )
+
+    def _near(self, array, other):
+        return np.isclose(array, other, rtol=self.tolerance, atol=self.tolerance, equal_nan=True)
 
 
 def _described(argument):

@@ -110,7 +110,10 @@ def test_the_tables_of_chapters_say_what_the_heads_do(site):
     for number, page in enumerate(chapters(site), 1):
         html = BeautifulSoup(page.read_bytes(), "html.parser")
         title = html.h1.find(string=True, recursive=False)
-        heads.append({**chapter_heads.head(page.stem), "number": number, "title": title})
+        minutes = chapter_heads.minutes(page.stem)
+        known = dict(zip(("minutes", "exercise_minutes"), minutes, strict=True))
+        known |= {"number": number, "title": title}
+        heads.append(known | chapter_heads.head(page.stem))
         time = "Time: {minutes} minutes, {exercise_minutes} more for the exercises"
         assert time.format(**heads[-1]) in html.select_one("article").text
     for name, columns in (

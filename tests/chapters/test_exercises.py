@@ -186,16 +186,25 @@ def test_a_value_in_the_place_of_a_function(capsys):
     value = EXERCISES["soft_threshold_dynamics.printed_fixed_point"]
     for right in (0.80415, torch.tensor(0.80415), np.array(0.80415)):
         assert verdict(value, right, capsys) == "Correct."
-    assert "returns nothing" in verdict(value, None, capsys)
+    assert "no answer is there yet" in verdict(value, None, capsys)
     assert "found str" in verdict(value, "0.80415", capsys)
     function = EXERCISES["sigmoid.energy"]
     assert "wanted a function, found float" in verdict(function, 1.0, capsys)
     assert "wanted a function, found NoneType" in verdict(function, None, capsys)
 
 
+def test_torch_on_a_numpy_array_is_explained(capsys):
+    said = verdict(EXERCISES["soft_threshold_dynamics.std_step"],
+                   lambda x, u, blur, lambda1, epsilon: torch.sigmoid(u), capsys)  # fmt: skip
+    assert said.endswith("the arguments are numpy arrays, so use numpy here.")
+
+
 def test_what_a_wrong_answer_is_told_where_no_hint_fits(capsys):
     exercise = Exercise(ask=(), right=lambda: np.zeros(3))
-    assert verdict(exercise, [0, 0.25, 0], capsys) == ("Not yet: the answer is off by up to 0.25.")
+    assert verdict(exercise, [0, 0.25, 0], capsys) == "Not yet: 1 of 3 numbers are wrong."
+    # A number by which the answer is off would be the answer.
+    number = Exercise(ask=(), right=lambda: 0.80415)
+    assert verdict(number, 1.0, capsys) == "Not yet: that is not it."
     assert verdict(exercise, [0, 0], capsys) == "Not yet: wanted the shape (3,), found (2,)."
     assert verdict(exercise, [0, np.nan, 0], capsys) == (
         "Not yet: the answer holds NaN or infinity."
