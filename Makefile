@@ -10,7 +10,7 @@ installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book serve test nightly check notebooks chapter results clean
+.PHONY: help book serve lab test nightly check notebooks chapter results clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -36,6 +36,11 @@ serve: book ## show the book at http://127.0.0.1:8000 (another port: make serve 
 	@echo "== Reading: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
 	@$(python) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# Its own step, since pages and tests do without it.
+lab: $(installed) ## open the notebooks in JupyterLab, without Google, and install it before the first time
+	$(python) -m pip install --quiet -c constraints.txt -e '.[lab]'
+	$(python) -m jupyter lab --notebook-dir book $(LAB)
+
 # The files go in order of their names, so that Colab's notebooks, few and long, come early: ordered by
 # their number of tests they would come last, with one of two processes idle.
 # The second pytest runs the notebooks beside the chapters and compares their tagged outputs. By day
@@ -53,13 +58,12 @@ test nightly:
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 --nbval-kernel-startup-timeout=300 \
 		$(notebooks)
 
-check: $(installed) ## the quick checks: style, spelling, notebooks in step with chapters, one address
-	@echo "== Checking style, spelling, notebooks and the address"
+check: $(installed) ## the quick checks: style, spelling, notebooks in step with chapters
+	@echo "== Checking style, spelling and notebooks"
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m codespell_lib
 	$(python) tools/notebooks.py --check
-	$(python) tools/address.py --check
 
 notebooks: book ## renew the notebooks beside the chapters from the built book
 	@$(python) tools/notebooks.py

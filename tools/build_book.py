@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+from address import repository_address
 from jupyter_cache import get_cache
 from made_from import abbreviated, changed, recorded
 
@@ -38,9 +39,9 @@ SOURCES = (
 
 
 def fingerprint(root):
-    """SHA-256 over the names and contents of the sources; notebooks are outputs, not sources."""
+    """SHA-256 over the address, and the names and contents of the sources, without notebooks."""
     files = {p for pattern in SOURCES for p in Path(root).glob(pattern) if p.is_file()}
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{repository_address(root)}\n".encode())
     for path in sorted(files):
         name = path.relative_to(root)
         if "__pycache__" in name.parts or path.suffix == ".ipynb":

@@ -2,7 +2,8 @@
 
 It walks the document from which Sphinx makes the page, with all numbers, references and glued
 values, and writes it in plain Markdown, since Colab shows no directives, citations and figure
-numbers. The code cells are the chapter's; their outputs are those of the build's execution, kept
+numbers. Its links lead to files beside it; `tools/notebooks.py --publish` lets them lead to the
+pages. The code cells are the chapter's; their outputs are those of the build's execution, kept
 as text. Images, live figures, the state of widgets and glue are left out: Colab makes them again.
 Solutions are replaced by links to the page. Cells tagged remove-cell, which hold the text to its
 numbers, are left out; the code of plots, which the page folds, is folded here as well.
@@ -15,11 +16,9 @@ import hashlib
 import html
 import json
 import re
-import tomllib
 from pathlib import Path
 
 import nbformat
-from address import pages_address, repository_address
 from docutils import nodes
 from jupyter_cache import get_cache
 from made_from import fingerprint, recorded
@@ -38,9 +37,10 @@ import importlib.util
 import os
 
 if importlib.util.find_spec("nodule_lesson") is None:
-    lesson = "git+{address}@v{version}"
-    lesson = os.environ.get("NODULE_LESSON_SOURCE", lesson)
-    %pip install -q "nodule-lesson[notebook] @ {{lesson}}"
+    lesson = os.environ.get("NODULE_LESSON_SOURCE", "")
+    if not lesson:
+        raise RuntimeError("nodule_lesson is not installed: NODULE_LESSON_SOURCE names no source.")
+    %pip install -q "nodule-lesson[notebook] @ {lesson}"
     importlib.invalidate_caches()
     if importlib.util.find_spec("nodule_lesson") is None:
         raise RuntimeError("nodule_lesson was not installed; pip says above what went wrong.")"""
@@ -58,16 +58,14 @@ class NotebookBuilder(Builder):
 
     def init(self):
         self.root = Path(self.srcdir)
-        self.address = repository_address(self.root)
-        self.site = pages_address(self.address)
-        project = tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))
-        self.version = project["project"]["version"]
 
     def get_outdated_docs(self):
         return self.env.found_docs
 
     def get_target_uri(self, docname, typ=None):
-        return f"{self.site}{docname}.html"
+        """The file beside the notebook: another notebook, or the text of a page without code."""
+        name = docname.rpartition("/")[2]
+        return f"{name}.ipynb" if self.executed(docname).exists() else f"{name}.md"
 
     def get_relative_uri(self, from_, to, typ=None):
         return self.get_target_uri(to)
@@ -82,7 +80,7 @@ class NotebookBuilder(Builder):
 
     def write_doc(self, docname, doctree):
         """Write the notebook of a chapter; a page without code has none."""
-        source = Path(self.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
+        source = self.executed(docname)
         if not source.exists():
             return
         _, executed = self.cache.merge_match_into_notebook(nbformat.read(source, as_version=4))
@@ -92,6 +90,10 @@ class NotebookBuilder(Builder):
         path.parent.mkdir(parents=True, exist_ok=True)
         text = nbformat.writes(notebook).rstrip("\n") + "\n"
         path.write_text(text, encoding="utf-8", newline="\n")
+
+    def executed(self, docname):
+        """The path at which the builder of the pages has left a chapter's cells."""
+        return Path(self.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
 
     def made_from(self, docname, executed):
         """{file: hash} of the chapter's text and of the files that its cells used."""
@@ -116,7 +118,7 @@ class Chapter:
     def __init__(self, builder, docname, doctree, executed):
         self.builder, self.docname = builder, docname
         self.doctree, self.executed = doctree, executed
-        self.url = builder.get_target_uri(docname)
+        self.url = f"{docname.rpartition('/')[2]}.md"
         # The line in which each cell begins, counted from one.
         self.lines = [line + 1 for line in executed.metadata["source_map"]]
         self.numbers = builder.env.toc_fignumbers.get(docname, {})
@@ -131,8 +133,7 @@ class Chapter:
     def notebook(self):
         title, texts, captions = self.contents()
         cells = [nbformat.v4.new_markdown_cell(OPENING.format(title=title, url=self.url))]
-        install = INSTALL.format(address=self.builder.address, version=self.builder.version)
-        cells.append(nbformat.v4.new_code_cell(install, execution_count=1))
+        cells.append(nbformat.v4.new_code_cell(INSTALL, execution_count=1))
         count = 1
         for index, (cell, line) in enumerate(zip(self.executed.cells, self.lines, strict=True)):
             if cell.cell_type == "code":

@@ -3,7 +3,9 @@
 `python tools/notebooks.py` copies the notebooks that have changed from _build/notebooks to book/;
 `make notebooks` does this after `make book`. `--check` builds nothing: each notebook holds the
 hashes of its chapter's text and of the files that its cells used (tools/made_from.py). So it takes
-a second to see which notebooks are out of date, and because of which file.
+a second to see which notebooks are out of date, and because of which file. `--publish FOLDER`
+writes notebooks for Colab: they install the commit that they were made from, and their links lead
+to the published pages.
 """
 
 import json
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from address import commit, pages_address, repository_address
 from made_from import abbreviated, changed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +25,8 @@ VARIES = re.compile(
     r"\d[\d,.]*(?=\s(?:ms|seconds|images per second)\b)"  # how long it took
     r'|(?<=would train on: )\w+|full: no GPU here[^\\"]*|full, 128 x 128, [^\\"]*'  # on what
 )
+
+LINK = re.compile(r"\]\((\w+)\.(?:ipynb|md)(?=[)#])")  # to a file beside the notebook
 
 
 def chapters(root):
@@ -66,7 +71,32 @@ def renew(root, docname):
     return "renewed"
 
 
+def publish(root, folder):
+    """Write the notebooks of the build to a folder, with the address that is known here."""
+    address = repository_address(root)
+    if not address:
+        raise ValueError("no address on GitHub is known: set GITHUB_REPOSITORY to OWNER/NAME.")
+    source = f"git+{address}@{commit(root)}"
+    built = Path(root, "_build", "notebooks")
+    for path in sorted(built.rglob("*.ipynb")):
+        here = path.relative_to(built)
+        pages = f"{pages_address(address)}{here.parent.as_posix()}"
+        notebook = nbformat.read(path, as_version=4)
+        install = next(cell for cell in notebook.cells if cell.cell_type == "code")
+        install.source = install.source.replace('_SOURCE", "")', f'_SOURCE", "{source}")')
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = LINK.sub(rf"]({pages}/\1.html", cell.source)
+        target = Path(folder, here)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target)
+        print(target)
+
+
 def main(arguments, root=ROOT):
+    if arguments[:1] == ["--publish"]:
+        publish(root, arguments[1])
+        return 0
     docnames, failures = chapters(root), 0
     for docname in docnames:
         if "--check" in arguments:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import chapters
-from address import pages_address
+from address import pages_address, repository_address
 from docutils import nodes
 from docutils.statemachine import StringList
 from jinja2 import Environment, StrictUndefined, UndefinedError
@@ -18,7 +18,12 @@ from notebook_builder import NotebookBuilder
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 from pybtex.style.labels import BaseLabelStyle
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+
+logger = logging.getLogger(__name__)
+# The branch to which the publishing workflow writes the notebooks that the rockets open.
+NOTEBOOKS = "notebooks"
 
 
 def setup(app):
@@ -41,9 +46,17 @@ def setup(app):
 
 
 def set_address(app, config):
-    """Canonical links and link previews from `repository: url:`, which stands in one place."""
-    address = pages_address(config.html_theme_options["repository_url"])
-    config.html_baseurl = config.ogp_site_url = address
+    """Set what leads to the repository and to the public pages, where their address is known."""
+    options, address = config.html_theme_options, repository_address(app.srcdir)
+    for button in ("repository", "issues", "edit_page"):
+        options[f"use_{button}_button"] = bool(address)
+    if address:
+        options["repository_url"] = address
+        config.html_baseurl = config.ogp_site_url = pages_address(address)
+        return
+    logger.info("Neither GITHUB_REPOSITORY nor git's origin names a repository on GitHub, so "
+                "no page leads to Colab or to the text that it was made from.")  # fmt: skip
+    options["launch_buttons"] = {}
 
 
 def say_minutes(app, docname, source):
@@ -134,11 +147,12 @@ THEBE_SCRIPTS = (
 
 
 def launch_the_notebook(app, pagename, templatename, context, doctree):
-    """The launch buttons lead to the notebook, also where `make notebooks` has yet to write it."""
+    """The launch buttons lead to the notebook in the branch that publishing writes."""
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
             if "colab" in button.get("url", ""):
-                button["url"] = button["url"].replace(f"{pagename}.md", f"{pagename}.ipynb")
+                url = button["url"].replace(f"{pagename}.md", f"{pagename}.ipynb")
+                button["url"] = re.sub("/blob/[^/]+/", f"/blob/{NOTEBOOKS}/", url)
 
 
 def tidy_page(app, pagename, templatename, context, doctree):

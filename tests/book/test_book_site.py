@@ -21,7 +21,6 @@ import build_book  # noqa: E402
 import chapters as chapter_heads  # noqa: E402
 import check_site  # noqa: E402
 import made_from  # noqa: E402
-from address import repository_address  # noqa: E402
 
 
 def pages(site):
@@ -84,12 +83,9 @@ def test_every_page_of_the_contents_is_there_and_says_what_it_is_not_for(site):
         assert "not for clinical use" in page.read_text(encoding="utf-8"), page.name
 
 
-def test_chapters_are_numbered_and_launch_their_own_notebook(site):
-    address = repository_address(ROOT).removeprefix("https://github.com/")
+def test_chapters_are_numbered_and_offer_their_own_notebook(site):
     for page in chapters(site):
         html = page.read_text(encoding="utf-8")
-        notebook = f"colab.research.google.com/github/{address}/blob/main/book/{page.stem}.ipynb"
-        assert notebook in html, f"{page.name} has no Colab button for its notebook"
         assert '<h1><span class="section-number">' in html, f"{page.name} has no number"
         made = site.parent / "notebooks" / "book" / f"{page.stem}.ipynb"
         offered = site / "_sources" / "book" / f"{page.stem}.ipynb"
@@ -229,7 +225,8 @@ def tiny_book(tmp_path):
     own = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     used = ("repository", "only_build_toc_files", "exclude_patterns", "execute", "parse",
             "launch_buttons")  # fmt: skip
-    settings = ("include_patterns", "nb_mime_priority_overrides", "nb_execution_raise_on_error")
+    settings = ("include_patterns", "nb_mime_priority_overrides", "nb_execution_raise_on_error",
+                "ogp_social_cards", "ogp_image")  # fmt: skip
     extensions = own["sphinx"]["extra_extensions"]
     config = {name: own[name] for name in used} | {
         "title": "Tiny",
@@ -257,6 +254,35 @@ def tiny_book(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["Ada/a-fork", None])
+def test_pages_lead_to_the_repository_where_its_address_is_known(
+    tiny_book, monkeypatch, capfd, name
+):
+    for variable in ("GITHUB_REPOSITORY", "GITHUB_SHA"):
+        monkeypatch.delenv(variable, raising=False)
+    if name:
+        monkeypatch.setenv("GITHUB_REPOSITORY", name)
+    build_book.main(tiny_book)
+    page = (tiny_book / "_build" / "html" / "book" / "two.html").read_text(encoding="utf-8")
+    notebook = "https://colab.research.google.com/github/Ada/a-fork/blob/notebooks/book/two.ipynb"
+    leads = {
+        notebook,
+        'rel="canonical" href="https://ada.github.io/a-fork/book/two.html"',
+        'property="og:url" content="https://ada.github.io/a-fork/book/two.html"',
+        'property="og:image" content="https://ada.github.io/a-fork/_static/readme.png"',
+        "https://github.com/Ada/a-fork/edit/main/book/two.md",
+        "https://github.com/Ada/a-fork/issues/new",
+    }
+    assert {lead for lead in leads if lead in page} == (leads if name else set())
+    if not name:
+        assert "no page leads to Colab" in capfd.readouterr().out
+        assert "github.com" not in page and "colab" not in page
+    # Another address is another book.
+    assert build_book.is_up_to_date(tiny_book)
+    monkeypatch.setenv("GITHUB_REPOSITORY", "Bob/lesson")
+    assert not build_book.is_up_to_date(tiny_book)
 
 
 def test_pages_and_notebooks_show_no_stale_outputs_and_no_chapter_runs_for_nothing(

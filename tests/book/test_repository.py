@@ -25,6 +25,10 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
 PUBLISH = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text(encoding="utf-8"))
 
+PUBLISH_NOTEBOOKS = next(
+    step for step in PUBLISH["jobs"]["build"]["steps"] if "branch" in step.get("name", "")
+)
+
 spec = importlib.util.spec_from_file_location("address", ROOT / "tools" / "address.py")
 address = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(address)
@@ -120,75 +124,97 @@ def test_ci_runs_the_command_of_the_readme():
     assert commands[:2] == ["book", "test"]
 
 
-def test_notebooks_install_the_package_from_the_address():
-    twins = sorted((ROOT / "book").glob("*.ipynb"))
-    assert twins, "no chapter has a notebook: run make notebooks"
-    for twin in twins:
-        cells = json.loads(twin.read_text(encoding="utf-8"))["cells"]
-        first = "".join(next(c for c in cells if c["cell_type"] == "code")["source"])
-        assert f"git+{address.repository_address(ROOT)}@v{PROJECT['version']}" in first, twin.name
-        assert "nodule-lesson[notebook] @" in first, twin.name
-
-
 # --- the public address -----------------------------------------------------------------------
 
 
-def test_the_copies_hold_the_address_of_the_configuration():
-    assert address.stale_copies(ROOT) == []
-    assert address.copied_address(ROOT) == CONFIG["repository"]["url"]
-    assert address.repository_address(ROOT) == CONFIG["repository"]["url"]
+@pytest.fixture
+def at_home(monkeypatch):
+    for name in ("GITHUB_REPOSITORY", "GITHUB_SHA"):
+        monkeypatch.delenv(name, raising=False)
 
 
-def test_the_address_stands_nowhere_else():
-    here = address.repository_address(ROOT)
-    elsewhere = [text.split("://")[1].encode() for text in (here, address.pages_address(here))]
-    # Written by tools/address.py and tools/notebook_builder.py.
-    allowed = {ROOT / name for name in ("_config.yml", *address.COPIES)}
-    allowed |= set((ROOT / "book").glob("*.ipynb"))
-    for path in set(committed_files()) - allowed:
-        content = path.read_bytes()
-        assert not any(text in content for text in elsewhere), path.relative_to(ROOT)
+def run(*command, cwd, **environment):
+    environment = {**os.environ, **environment}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
-def test_a_fork_changes_the_address_in_one_place(tmp_path):
-    for name in ("_config.yml", *address.COPIES):
-        shutil.copy(ROOT / name, tmp_path)
-    config = tmp_path / "_config.yml"
-    old = address.repository_address(ROOT)
-    config.write_text(
-        config.read_text(encoding="utf-8").replace(old, "https://github.com/Ada/a-fork"),
-        encoding="utf-8",
+@pytest.mark.parametrize(
+    "origin, address_of_it",
+    [
+        ("https://github.com/Ada/a-fork", "https://github.com/Ada/a-fork"),
+        ("https://github.com/Ada/a-fork.git", "https://github.com/Ada/a-fork"),
+        ("https://token@github.com/Ada/a-fork/", "https://github.com/Ada/a-fork"),
+        ("git@github.com:Ada/a.fork.git", "https://github.com/Ada/a.fork"),
+        ("ssh://git@github.com/Ada/a-fork.git", "https://github.com/Ada/a-fork"),
+        ("https://gitlab.com/Ada/a-fork.git", None),
+        ("/home/ada/lesson", None),
+        (None, None),
+    ],
+)
+def test_a_clone_knows_its_address_from_its_origin(tmp_path, at_home, origin, address_of_it):
+    run("git", "init", "-q", cwd=tmp_path)
+    if origin:
+        run("git", "remote", "add", "origin", origin, cwd=tmp_path)
+    assert address.repository_address(tmp_path) == address_of_it
+
+
+def test_a_workflow_knows_the_address_from_github(tmp_path, monkeypatch, at_home):
+    assert address.repository_address(tmp_path) is None  # no git, no workflow
+    monkeypatch.setenv("GITHUB_REPOSITORY", "Ada/a-fork")
+    assert address.repository_address(tmp_path) == "https://github.com/Ada/a-fork"
+    assert (
+        address.pages_address("https://github.com/Ada/a-fork") == "https://ada.github.io/a-fork/"
     )
-    assert address.stale_copies(tmp_path) == list(address.COPIES)
-    assert set(address.renew_copies(tmp_path)) == set(address.COPIES)
-    assert address.stale_copies(tmp_path) == []
-    assert address.renew_copies(tmp_path) == []
-    for name in address.COPIES:
-        text = (tmp_path / name).read_text(encoding="utf-8")
-        assert "https://github.com/Ada/a-fork" in text
-        assert old not in text and address.pages_address(old) not in text
-    assert "https://ada.github.io/a-fork/" in (tmp_path / "CITATION.cff").read_text(
-        encoding="utf-8"
-    )
-
-
-@pytest.mark.parametrize("wrong", ["https://example.org/a/b", "https://github.com/a", "a/b"])
-def test_a_wrong_address_is_refused(tmp_path, wrong):
-    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {wrong}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="wanted is https://github.com/OWNER/NAME"):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "a-fork")
+    with pytest.raises(ValueError, match="wanted is OWNER/NAME"):
         address.repository_address(tmp_path)
 
 
-def test_the_pages_hold_the_address(site):
-    here = address.repository_address(ROOT)
-    page = (site / "book" / "index.html").read_text(encoding="utf-8")
-    assert f'rel="canonical" href="{address.pages_address(here)}book/index.html"' in page
-    assert f'property="og:url" content="{address.pages_address(here)}book/index.html"' in page
-    assert f"{here}/edit/main/book/index.md" in page
-    assert f"{here}/issues/new" in page
-    preview = re.search(r'property="og:image" content="(.*?)"', page)[1]
-    assert preview.startswith(address.pages_address(here))
-    assert (site / preview.removeprefix(address.pages_address(here))).exists()
+def test_no_file_holds_an_address_of_this_repository():
+    """Neither a guess at its name nor the one that this checkout has."""
+    known = address.repository_address(ROOT)
+    wanted = rf"github\.(?:com/[\w.-]+|io)/{PROJECT['name']}\b"
+    wanted += f"|{re.escape(known)}|{re.escape(address.pages_address(known))}" if known else ""
+    for path in committed_files():
+        assert not re.search(wanted.encode(), path.read_bytes()), path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("owner", ["Ada", "Bob"])
+def test_publishing_writes_the_notebooks_to_a_branch_of_their_own(tmp_path, site, owner):
+    """The step of the workflow, in a clone of a repository that stands in for GitHub's."""
+    hub, clone = tmp_path / owner, tmp_path / "clone"
+    run("git", "init", "-q", "--bare", "-b", "main", str(hub), cwd=tmp_path)
+    run("git", "clone", "-q", str(hub), str(clone), cwd=tmp_path)
+    who = PUBLISH_NOTEBOOKS["env"].keys()
+    environment = {name: f"{owner}@example.org" for name in who}
+    (clone / "file").write_text("The lesson.", encoding="utf-8")
+    shutil.copytree(ROOT / "tools", clone / "tools")
+    (clone / ".gitignore").write_text("*.ipynb\n_build\n.venv\n", encoding="utf-8")
+    run("git", "add", ".", cwd=clone)
+    run("git", "commit", "-qm", "First", cwd=clone, **environment)
+    run("git", "push", "-q", "origin", "HEAD:main", cwd=clone)
+    commit = run("git", "rev-parse", "HEAD", cwd=clone)
+    shutil.copytree(site.parent / "notebooks" / "book", clone / "_build" / "notebooks" / "book")
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    (clone / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    environment |= {"GITHUB_REPOSITORY": f"{owner}/lesson", "GITHUB_SHA": commit}
+    for _ in range(2):  # a second push replaces the first
+        run("bash", "-ec", PUBLISH_NOTEBOOKS["run"], cwd=clone, **environment)
+
+    assert run("git", "log", "--format=%s", "notebooks", cwd=hub) == f"Notebooks of {commit}"
+    assert run("git", "status", "--short", cwd=clone) == ""
+    published = run("git", "ls-tree", "-r", "--name-only", "notebooks", cwd=hub).split()
+    assert published == sorted(f"book/{path.name}" for path in (ROOT / "book").glob("*.ipynb"))
+    notebook = json.loads(run("git", "show", "notebooks:book/sigmoid.ipynb", cwd=hub))
+    install = "".join(notebook["cells"][1]["source"])
+    assert f'"NODULE_LESSON_SOURCE", "git+https://github.com/{owner}/lesson@{commit}")' in install
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"])
+    pages = f"https://{owner.lower()}.github.io/lesson/book/"
+    assert f"[Read this chapter in the book]({pages}sigmoid.html)" in text
+    assert f"({pages}soft_threshold_dynamics.html" in text
+    assert not re.search(r"\]\(\w+\.(ipynb|md)", text)
 
 
 # --- the package --------------------------------------------------------------------------------
