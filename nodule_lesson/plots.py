@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 
 BLUE, ORANGE, GREEN = "#1f5fa8", "#b4480d", "#2b7446"
 INK, MUTED, CONTOUR = "#1c2430", "#55606e", "#d6330f"
+OUTLINE = "#000000"  # no field has this colour
 
 
 def use_style():
@@ -41,7 +42,7 @@ def use_style():
     set_matplotlib_formats("retina")
 
 
-def show_field(axes, field, title="", *, kind="x", outline=0.5, colour=CONTOUR):
+def show_field(axes, field, title="", *, kind="x", outline=0.5, colour=OUTLINE):
     """Draw a square field with its outline.
 
     field: (H, W), a tensor or an array. kind: "x" for values in [0, 1], "u" for logits, shown from

@@ -1,17 +1,27 @@
-"""Run at the start of each kernel of the book's build (PYTHONSTARTUP): see tools/made_from.py."""
+"""Run at the start of each kernel of the book's build (PYTHONSTARTUP).
+
+The kernel records what its chapter uses (tools/made_from.py), and draws each figure twice
+(tools/dark_figures.py).
+"""
 
 
-def start():
+def start(shell):
     import importlib.util
     import os
     from pathlib import Path
 
-    path = Path(os.environ["PYTHONSTARTUP"]).with_name("made_from.py")
-    spec = importlib.util.spec_from_file_location("made_from", path)
-    made_from = importlib.util.module_from_spec(spec)  # not in sys.modules, hidden from chapters
-    spec.loader.exec_module(made_from)
-    made_from.Recorder(get_ipython(), os.environ["NODULE_LESSON_ROOT"])  # noqa: F821
+    def load(name):  # not in sys.modules, so hidden from chapters
+        path = Path(os.environ["PYTHONSTARTUP"]).with_name(f"{name}.py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    load("made_from").Recorder(shell, os.environ["NODULE_LESSON_ROOT"])
+    dark_figures = load("dark_figures")
+    formatters = shell.display_formatter.formatters
+    formatters[dark_figures.MIME] = dark_figures.DarkFigures(parent=shell.display_formatter)
 
 
-start()
+start(get_ipython())  # noqa: F821
 del start  # so that chapters begin with an empty namespace

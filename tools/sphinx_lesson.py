@@ -11,6 +11,7 @@ from pathlib import Path
 
 import chapters
 from address import pages_address, repository_address
+from dark_figures import add_dark_images
 from docutils import nodes
 from docutils.statemachine import StringList
 from jinja2 import Environment, StrictUndefined, UndefinedError
@@ -39,6 +40,7 @@ def setup(app):
     app.add_directive("live-figures", LiveFigures)
     app.connect("config-inited", set_address)
     app.connect("source-read", say_minutes)
+    app.connect("doctree-read", add_dark_images, priority=900)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", launch_the_notebook, priority=900)
     app.connect("html-page-context", tidy_page, priority=900)
