@@ -63,7 +63,7 @@ def test_the_dark_version_is_dark_and_says_the_same(figure):
     # The slice and the line over it keep their colours: reds are as many in both, up to scale.
     red = [np.isclose(image, (0xD6 / 255, 0x33 / 255, 0x0F / 255), atol=0.02).all(-1).mean()
            for image in (light, dark)]  # fmt: skip
-    assert red[0] > 0 and red[1] == pytest.approx(red[0], rel=0.3)
+    assert red[0] > 0 and red[1] == pytest.approx(red[0], rel=0.5)
 
 
 def test_a_colour_keeps_its_hue_and_turns_its_lightness_round():
