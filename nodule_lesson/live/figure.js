@@ -209,13 +209,18 @@ class Interface {
     const heading = this.view(title, box, classes);
     const context = canvas.getContext("2d");
     const image = context.createImageData(n, n), pixels = new Uint32Array(image.data.buffer);
-    let drawn = [], paths = [];
+    let drawn = [], paths = [], key;
     return {
       canvas,
       title: (text) => (heading.textContent = text),
       // Values from low to high become the colours of one of COLOUR_MAPS.
       draw: (values, colours, low, high) => {
         canvas.toggleAttribute("data-grey", colours === "grey"); // the same in both themes
+        if (colours === "signed") {
+          key ??= heading.parentNode.appendChild(element("div", { class: "lf-legend" },
+            element("span", { class: "lf-key negative" }, pretty(low)),
+            element("span", { class: "lf-key positive" }, pretty(high))));
+        }
         const table = colourTable(COLOUR_MAPS[colours].map((name) => this.colour(name)));
         const wanted = [values, table, low, high], scale = 255 / (high - low);
         if (wanted.every((value, i) => value === drawn[i])) return;
