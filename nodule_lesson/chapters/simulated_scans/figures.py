@@ -12,8 +12,8 @@ def real_and_simulated_densities(rows):
 
     rows: "hounsfield" of results/simulated_realism.json.
     """
-    figure, axes = plt.subplots(1, 4, figsize=(7.4, 2.4))
-    for panel, row in zip(axes, rows, strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(5.2, 4.4))
+    for panel, row in zip(axes.flat, rows, strict=True):
         values, measured = np.array(row["values"]), row["measured"]
         known = [value for value in measured if value is not None]
         low, high = np.percentile(values, (0.5, 99.5))
@@ -33,7 +33,7 @@ def real_and_simulated_numbers(rows):
     rows: "numbers" of results/simulated_realism.json.
     """
     rows = sorted(rows, key=lambda row: abs(row["auc"] - 0.5))
-    figure, axes = plt.subplots(figsize=(7.4, 4.4))
+    figure, axes = plt.subplots(figsize=(5.4, 5.4))
     for k, row in enumerate(rows):
         low, high = row["real"][0], row["real"][-1]
         pairs = (("real", 0.17, plots.BLUE), ("simulated", -0.17, plots.ORANGE))
@@ -46,10 +46,10 @@ def real_and_simulated_numbers(rows):
         beside = {"transform": axes.get_yaxis_transform(), "fontsize": 8}
         axes.text(1.02, k, f"{row['auc']:.2f}", va="center", **beside)
     axes.text(1.02, len(rows) - 0.2, "AUC", **beside)
-    axes.set_yticks(range(len(rows)), [row["number"] for row in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [row["number"] for row in rows], fontsize=9)
     axes.set_xlabel("0 and 1: 5 % and 95 % of the real slices")
     axes.grid(visible=False, axis="y")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=2, fontsize=9)
 
 
 def dice_by_training(result):
@@ -58,7 +58,7 @@ def dice_by_training(result):
     result: what results/simulated_to_real.json holds.
     """
     trained, steps = rows_by_condition(result), result["setting"]["steps"]
-    figure, axes = plt.subplots(1, 2, figsize=(7.4, 4), sharey=True, sharex=True)
+    figure, axes = plt.subplots(2, figsize=(5.4, 6.4), sharey=True, sharex=True)
     tests = ((result["data"], lambda row: row), (result["blind"], lambda row: row["blind"]))
     titles = ("patients tuned on", "patients never looked at")
     lengths = (("", 0.17, plots.BLUE, 1), (", 4 times", -0.17, plots.ORANGE, 4))
@@ -78,8 +78,9 @@ def dice_by_training(result):
                     panel.plot(row["by_seed"], [y] * 3, "o", color="white", mec=shade, ms=4)
                     label = None
         panel.axvline(test["readers_mutual_dice"], color=plots.MUTED, ls=":", lw=1.2)
-        panel.set(title=f"{title}: {test['test_patients']}", xlabel="mean Dice")
+        panel.set_title(f"{title}: {test['test_patients']}")
         panel.set_ylim(-0.5, len(CONDITIONS) - 0.4)
         panel.grid(visible=False, axis="y")
+    axes[-1].set_xlabel("mean Dice")
     axes[0].set_yticks(range(len(CONDITIONS)), list(CONDITIONS.values())[::-1])
-    axes[0].legend(loc="lower left", fontsize=8)
+    axes[0].legend(loc="lower left", fontsize=9)
