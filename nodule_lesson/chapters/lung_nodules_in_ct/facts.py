@@ -28,6 +28,8 @@ def live_answers():
     whole = live.compute({"nodule": "calcific", "display": live.SET, "level": 0, "width": 1})
     assert outline.flat[hu.argmax()] and hu.max() == calcific["high"] < whole["high"]
     lung = [shown(name, live.SLICE)["lung"] for name in live.TYPES]
+    in_window = [shown(name)["lung"] for name in live.TYPES]
+    assert max(lung) / min(lung) > 1.5 and max(in_window) / min(in_window) < 1.1
     return {
         "live-glass-tissue": f"{gone['nodule']:.3f}",
         "live-glass-best": f"{best['contrast']:.2f}",
@@ -39,6 +41,8 @@ def live_answers():
         "live-calcific-set-white": f"{whole['high']:,d}",
         "live-lung-least": f"{min(lung):.3f}",
         "live-lung-most": f"{max(lung):.3f}",
+        "live-lung-window-least": f"{min(in_window):.3f}",
+        "live-lung-window-most": f"{max(in_window):.3f}",
     }
 
 
