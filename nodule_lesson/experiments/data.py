@@ -4,7 +4,7 @@ There are three PatchSets. `pretrain` has many patients, as LUNA16. `clinic` has
 of one clinic; 45 of its lesions are for training, the others are the *small* test. `large` has
 lesions of other patients, the *large* test. There may be more clinics, `clinic-2` and so on, and
 `external`, patients who were scanned in another way than all these. `load` cuts the slices to the
-size that a profile wants and scales each by Eq. (6).
+size that a profile wants and scales each by the paper's Eq. (6).
 
 The split of the clinic is by lesion, as in the paper: both sides share patients, so the small test
 leaks. The large test does not.
@@ -158,7 +158,7 @@ def set_names(clinic):
 
 
 def slices_of(patch_set, side):
-    """All slices of a set, side x side pixels around the centre, each scaled by Eq. (6)."""
+    """All slices of a set, side x side pixels around the centre, min-max scaled."""
     height, width = patch_set.images.shape[1:]
     if side > min(height, width):
         raise ValueError(f"side must be at most {min(height, width)}, found {side}.")

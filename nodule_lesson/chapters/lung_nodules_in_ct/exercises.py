@@ -80,7 +80,7 @@ window = Exercise(
         ),
         "these are still HU, cut at the ends of the window; they have to become 0 to 1.":
             lambda hu, level, width: np.clip(hu, level - width / 2, level + width / 2),
-        "this is the paper's Eq. (6): level and width do not occur.":
+        "this is min-max scaling, the paper's Eq. (6): level and width do not occur.":
             lambda hu, level, width: (hu - float(hu.min())) / (float(hu.max()) - hu.min()),
         "integers: the grey between 0 and 1 is gone.":
             lambda hu, level, width: np.floor(_window(hu, level, width)),
@@ -148,6 +148,49 @@ eq6 = Exercise(
         "divide by I_max - I_min, not by I_max.": _with_or_without_nan(_over_the_maximum),
         "between 0 and 1 is wanted, not between 0 and 255.":
             _with_or_without_nan(lambda stack: 255 * _scaled(stack)),
+    },
+)  # fmt: skip
+
+
+def _share(diameter, thickness):
+    return min(1, diameter / thickness)
+
+
+def _density(share):
+    """The density of a nodule, from the share of the brightest voxel that is nodule."""
+    return lambda seen, diameter, thickness, lung: (
+        lung + (seen - lung) / share(diameter, thickness)
+    )
+
+
+# density(seen, diameter, thickness, lung) -> HU of a ball whose brightest voxel shows `seen`. The
+# first three balls are thinner than the slice, the last two are thicker.
+density = Exercise(
+    ask=[(-560.0, 3.0, 5.0, -860.0), (-700.0, 2.0, 2.5, -900.0), (-300.0, 4.0, 5.0, -820.0),
+         (40.0, 8.0, 2.5, -860.0), (-500.0, 6.0, 5.0, -880.0)],
+    right=_density(_share),
+    mistakes={
+        "right for balls thinner than the slice; a thicker one fills the voxel, and no more.":
+            _density(lambda d, t: d / t),
+        "right for balls thicker than the slice; a thinner one shows less than it has.":
+            lambda seen, d, t, lung: seen,
+        "this mixes once more; turn the equation round and solve for the nodule.":
+            lambda seen, d, t, lung: lung + (seen - lung) * _share(d, t),
+        "the rest of the voxel is lung, which has HU of its own: take it off first.":
+            lambda seen, d, t, lung: seen / _share(d, t),
+        "the rest of the voxel is lung, not air.":
+            lambda seen, d, t, lung: -1000 + (seen + 1000) / _share(d, t),
+        "not all of the voxel is lung: the mean is share * nodule + (1 - share) * lung.":
+            lambda seen, d, t, lung: (seen - lung) / _share(d, t),
+        "this is a ball beside a cube or a cylinder as deep as the slice; the voxel is so narrow "
+        "that only its depth counts.": (
+            _density(lambda d, t: _share(d, t) ** 2),
+            _density(lambda d, t: _share(d, t) ** 3),
+            _density(lambda d, t: 2 / 3 * _share(d, t)),
+            _density(lambda d, t: np.pi / 6 * _share(d, t) ** 3),
+        ),
+        "half of the diameter is the radius; the ball lies centred, so its whole diameter is in "
+        "the slice.": _density(lambda d, t: min(1, d / (2 * t))),
     },
 )  # fmt: skip
 

@@ -123,6 +123,62 @@ nodule_of_outlines = Exercise(
 )  # fmt: skip
 
 
+def _with_neighbour(inner, end, single=0):
+    """The mean over the places in a nodule, from functions of the part that is tested."""
+    return lambda count, part: (
+        single if count == 1 else ((count - 2) * inner(part) + 2 * end(part)) / count
+    )
+
+
+def _both(p):
+    return 1 - p**2
+
+
+def _one(p):
+    return 1 - p
+
+
+# with_neighbour(count, part) -> the probability that a test slice of a nodule has a neighbour in
+# training, the mean over its places. Each slice is tested with probability `part`.
+with_neighbour = Exercise(
+    ask=[(12, 0.25), (5, 0.25), (2, 0.25), (1, 0.25), (7, 0.4), (3, 0.1)],
+    right=_with_neighbour(_both, _one),
+    mistakes={
+        "right for two slices and more; a single slice has no neighbour.": (
+            lambda n, p: ((n - 2) * _both(p) + 2 * _one(p)) / n,
+            _with_neighbour(_both, _one, single=np.nan),
+            _with_neighbour(_both, _one, single=1),
+        ),
+        "right for inner slices; the first and the last slice have one neighbour only.": (
+            lambda n, p: _both(p),
+            _with_neighbour(_both, _both),
+        ),
+        "there are two ends, the first slice and the last.":
+            lambda n, p: 0 if n == 1 else ((n - 1) * _both(p) + _one(p)) / n,
+        "an inner slice has two neighbours, and one of them in training is enough.": (
+            lambda n, p: _one(p),
+            _with_neighbour(_one, _one),
+        ),
+        "one neighbour in training is enough; this asks for both.": (
+            lambda n, p: _one(p) ** 2,
+            _with_neighbour(lambda p: _one(p) ** 2, _one),
+        ),
+        "`part` is the chance to be tested, not to be in training.": (
+            _with_neighbour(lambda p: 1 - _one(p) ** 2, lambda p: p),
+            lambda n, p: 1 - _one(p) ** 2,
+        ),
+        "that is the share without a neighbour in training.":
+            _with_neighbour(lambda p: p**2, lambda p: p, single=1),
+        "this is the number of slices; divide by `count` for the share.":
+            lambda n, p: n * _with_neighbour(_both, _one)(n, p),
+        "this counts the slices that are tested as well; the share is wanted among these.":
+            lambda n, p: p * _with_neighbour(_both, _one)(n, p),
+        "this takes all slices of the nodule for neighbours; there are at most two.":
+            lambda n, p: 1 - p ** (n - 1),
+    },
+)  # fmt: skip
+
+
 def _slices():
     """The patient of each of many slices: thirty patients, with unequal numbers of slices."""
     numbers = np.random.default_rng(20157).permutation(np.repeat(np.arange(30), 4 + np.arange(30)))

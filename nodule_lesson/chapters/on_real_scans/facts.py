@@ -6,8 +6,10 @@ counts: what results/lidc_counts.json holds.
 
 import numpy as np
 
+from nodule_lesson.chapters.lung_nodules_in_ct import live
 from nodule_lesson.data import ct
-from nodule_lesson.data.sources import fetch, idc, lidc_slices, luna16
+from nodule_lesson.data.sources import idc, lidc_slices, luna16
+from nodule_lesson.glue import signed
 
 
 def ways_table():
@@ -27,9 +29,30 @@ def ways_table():
     return "\n".join(lines)
 
 
-def size_of_luna16():
-    """How much the whole of LUNA16 is. Holds the remark below the table of the ways."""
-    return {"luna16-size": fetch.readable(luna16.BYTES)}
+def live_answers():
+    """What the live figure shows in the three tasks, and that the answers to them are true.
+
+    Holds the answers below the figure: calcium is the brightest voxel of its slice, ribs are that
+    of the two others, and they turn the order of these two nodules round.
+    """
+    texts, scaled, hounsfield = {}, {}, {}
+    for name in ("calcific", "isolated", "juxtapleural"):
+        hu, outline = live.crop(name)
+        start = {"nodule": name, "level": -600, "width": 1500}
+        window, slices = (live.compute(start | {"display": d}) for d in (live.WINDOW, live.SLICE))
+        assert outline.flat[hu.argmax()] == (name == "calcific")
+        scaled[name], hounsfield[name] = slices["nodule"], hu[outline].mean()
+        texts |= {
+            f"live-{name}-white": f"{slices['high']:d}",
+            f"live-{name}-scaled": f"{slices['nodule']:.3f}",
+            f"live-{name}-window": f"{window['nodule']:.3f}",
+            f"live-{name}-hu": signed(hounsfield[name], ".0f"),
+        }
+        scaled[name, "window"] = window["nodule"]
+    one, other = "isolated", "juxtapleural"
+    assert scaled[one] > scaled[other] and hounsfield[one] < hounsfield[other]
+    assert scaled[one, "window"] < scaled[other, "window"]
+    return texts
 
 
 def turned_nodule(folder, rows):
@@ -95,13 +118,13 @@ def counts_table(counts):
 
 
 def counted_again(counts):
-    """Scans, nodules, patients and types, and how well readers agree.
+    """Scans, nodules, patients and types.
 
     Holds the section that counts the paper's data section again.
     """
-    luna, every, dice = counts["luna16_clusters"], counts["clusters"], counts["dice"]
+    luna, every = counts["luna16_clusters"], counts["clusters"]
     scans, thin = counts["luna16_scans"], counts["scans_of_at_most_mm"]
-    without, types = counts["luna16_scans_without_nodule"], counts["types"]
+    types = counts["types"]
     return {
         "count-one": f"{luna['1']:,d}",
         "count-three": f"{luna['3']:,d}",
@@ -110,13 +133,7 @@ def counted_again(counts):
         "count-thin": f"{thin['2.5']:d}",
         "count-thick": f"{thin['3']:,d}",
         "count-less": f"{thin['2.5'] - scans:d}",
-        "count-without": f"{without:d}",
-        "count-with": f"{scans - without:d}",
-        "count-in": f"{counts['scans_listed']:d}",
         "count-patients": f"{counts['luna16_patients']:d}",
-        "dice-mean": f"{dice['mean']:.3f}",
-        "dice-low": f"{dice['quartiles'][0]:.2f}",
-        "dice-high": f"{dice['quartiles'][2]:.2f}",
         "slices-median": f"{counts['slices']['median']:.0f}",
         "type-ggo": f"{types['ggo']:d}",
         "type-calcific": f"{types['calcific']:d}",
@@ -124,33 +141,18 @@ def counted_again(counts):
     }
 
 
-def reading_volumes(regions):
-    """How much sooner a region comes than the whole, and how long the extraction takes.
+def reading(regions, batches):
+    """How much sooner a region comes than the whole, and how much longer a batch from a large set.
 
-    Holds the sentences on the extraction below the table of the ways, and on `Scan.open`.
-    regions: what results/ct_regions.json holds.
-    """
-    seconds = np.median(regions["seconds"]["extraction"])  # per scan
-    return {
-        "region-ratio": f"{regions['ratio']:.0f}",
-        "extract-seconds": f"{seconds:.1f}",
-        "extract-minutes": f"{seconds * 888 / 60:.0f}",
-    }
-
-
-def reading_batches(batches):
-    """How much longer a random batch takes from a larger `PatchSet`, and how large the sets are.
-
-    Holds the paragraph below the figure of the crops.
-    batches: what results/patch_batches.json holds.
+    Holds the sentences on `Scan.open`, and on a set that is opened, not loaded.
+    regions: what results/ct_regions.json holds. batches: what results/patch_batches.json does.
     """
     rows = [row for row in batches["rows"] if row["way"] == "batch"]
     microseconds = {row["slices"]: row["cpu_us"] for row in rows}
-    few, middle, many = sorted(microseconds)
+    few, *_, many = sorted(microseconds)
     return {
+        "region-ratio": f"{regions['ratio']:.0f}",
         "batch-few": f"{few:,d}",
-        "batch-middle": f"{middle:,d}",
         "batch-many": f"{many:,d}",
         "batch-ratio": f"{microseconds[many] / microseconds[few]:.2f}",
-        "batch-ratio-middle": f"{microseconds[many] / microseconds[middle]:.2f}",
     }

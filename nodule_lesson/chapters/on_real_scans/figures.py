@@ -1,9 +1,24 @@
-"""The longer figure of the chapter on real scans, drawn with pyplot."""
+"""The figures of the chapter on real scans, drawn with pyplot."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from nodule_lesson import plots
+
+
+def outline_and_mask(points, enclosed, mask):
+    """Draw one reader's outline over what it encloses, and over what is meant.
+
+    points: (n, 2) of (column, row). enclosed, mask: boolean, with the outline and without.
+    """
+    titles = f"enclosed: {enclosed.sum()} pixels", f"meant: {mask.sum()} pixels"
+    closed = np.vstack([points, points[:1]])
+    figure, axes = plt.subplots(1, 2, figsize=(5.4, 2.7))
+    for panel, field, title in zip(axes, (enclosed, mask), titles, strict=True):
+        panel.imshow(field, cmap="Blues", vmin=0, vmax=1.4)
+        panel.plot(*closed.T, color=plots.ORANGE, lw=1, ls="-", marker=".", markersize=4)
+        panel.set_title(title)
+        panel.set_axis_off()
 
 
 def one_nodule(patch_set):
@@ -20,10 +35,10 @@ def one_nodule(patch_set):
     of_nodule = np.flatnonzero(names == best)
     inside = of_nodule[areas[best] > 0]
     middle = inside[np.quantile(range(len(inside)), (0.2, 0.5, 0.8)).round().astype(int)]
-    figure, axes = plt.subplots(1, 5, figsize=(7.4, 1.8))
+    figure, axes = plt.subplots(1, 5, figsize=(5.6, 1.5))
     for panel, k in zip(axes, (of_nodule[0], *middle, of_nodule[-1]), strict=True):
         panel.imshow(patch_set.images[k], cmap="gray", vmin=-1000, vmax=400)
         if patch_set.masks[k].any():
             panel.contour(patch_set.masks[k], [0.5], colors=plots.CONTOUR, linewidths=1)
-        panel.set_title(f"slice {table['slice'][k]}", fontsize=8)
+        panel.set_title(f"slice {table['slice'][k]}", fontsize=9)
         panel.set_axis_off()

@@ -18,6 +18,14 @@ def window(hu, level, width):
     return np.interp(hu, [level - width / 2, level + width / 2], [0, 1])
 
 
+def density(seen, diameter, thickness, lung):
+    """A column of points, and the mixture's line through two trial densities."""
+    depth = (np.arange(100_000) + 0.5) / 100_000 * thickness - thickness / 2
+    inside = np.abs(depth) < diameter / 2
+    low, high = (np.where(inside, trial, lung).mean() for trial in (0, 1))
+    return (seen - low) / (high - low)
+
+
 def consensus(bits, readers):
     """The binary digits, counted."""
     return [[2 * bin(b).count("1") >= readers for b in row] for row in bits]

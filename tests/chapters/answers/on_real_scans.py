@@ -1,6 +1,7 @@
 """Answers to the exercises of book/on_real_scans.md, for test_exercises.py."""
 
 import functools
+import itertools
 
 import numpy as np
 import SimpleITK as sitk
@@ -28,6 +29,17 @@ def _around(points):
 def nodule_of_outlines(filled, points, hole, hole_points):
     """It is told the outlines alone."""
     return contours.rasterise([_around(points)], [_around(hole_points)], filled.shape)
+
+
+def with_neighbour(count, part):
+    """All ways to deal the slices out, each with its probability."""
+    share = 0
+    for place in range(count):
+        for tested in itertools.product((True, False), repeat=count):
+            if tested[place] and not all(tested[max(place - 1, 0) : place + 2]):
+                others = np.delete(tested, place)
+                share += np.prod(np.where(others, part, 1 - part)) / count
+    return share
 
 
 def patient_split(patients, part, generator):

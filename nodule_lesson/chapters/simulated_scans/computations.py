@@ -1,8 +1,8 @@
-"""What the chapter on lung nodules in CT computes from results/simulated_to_real.json."""
+"""What the page on simulated scans computes from results/simulated_to_real.json."""
 
 import numpy as np
 
-# What a network was trained on, in the results file and in the chapter.
+# What a network was trained on, in the results file and on the page.
 CONDITIONS = {
     "threshold, central part": "best threshold",
     "simulated, few real": "simulated, then few real",
