@@ -120,3 +120,13 @@ def test_the_layer_keeps_what_the_proposition_says_and_drops_it_at_the_fixed_poi
         assert ((kept > 0.5) == (u > 0)).all()
         gone = std.soft_threshold_dynamics(u, c=0.25, iterations=200, **settings)  # h = s
         assert not (gone > 0.5).any()
+
+
+def test_the_droplet_has_the_fates_that_its_figure_names():
+    """The full disc of radius 6 and height 1.5, at lambda2 = 2 and the price 2 / sqrt(2 pi)."""
+    mu, r = 2 / np.sqrt(2 * np.pi), 6.0
+    for c, fate in ((0.5, "kept"), (0.35, "holds itself up"), (0.3, "evaporates")):
+        gain = 1.5 - 2.0 * (1 - c)
+        energy, slope = -np.pi * r**2 * gain + 2 * np.pi * r * mu, mu - r * gain
+        found = "kept" if energy < 0 else "holds itself up" if slope < 0 else "evaporates"
+        assert found == fate
