@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from nodule_lesson import std
 from nodule_lesson.chapters.detection_prior import computations, facts
 from nodule_lesson.chapters.detection_prior.live import CROP_NAMES, crop
 
@@ -58,9 +59,9 @@ def test_rims_lose_what_a_threshold_takes():
     }
     crops = {faint: (torch.as_tensor(u).double(), truth, part)}
     assert facts.rims(table, crops, settings) == {
-        "rim-faint-half": f"{nodule:.0%}",
-        "rim-twin-half": f"{section:.0%}",
-        "rim-added": "2",
+        "gap-all": f"{100 * (section - nodule) + 2:.0f}",
+        "gap-rims": f"{100 * (section - nodule):.0f}",
+        "gap-boundary": "2",
     }
     with pytest.raises(AssertionError):  # the section has to lose more with neighbours
         facts.rims({**table, (faint, 0.5): table[faint, 1.0]}, crops, settings)
@@ -76,3 +77,56 @@ def test_jumps_are_where_the_disc_goes_and_returns():
 
 def test_the_veto_is_a_threshold_below_one():
     assert float(facts.veto(2.0)["veto"]) == pytest.approx(1 / (1 + np.exp(-2.0)), abs=0.005)
+
+
+def test_answers_to_the_tasks_are_those_of_a_threshold_without_neighbours():
+    """With lambda1 = 0 only pixels count: c = 1/2 and lambda2 = 2 keep the logits above 1."""
+    faint = CROP_NAMES[-1]
+    u, _, part = crop(faint)
+    texts = facts.tasks({"sigma": 2.0, "lambda1": 1.0, "lambda2": 2.0})
+    for name, where in (("nodule", part), ("section", ~part)):
+        lost = 1 - (u[where] > 1).sum() / (u[where] > 0).sum()
+        assert texts[f"task-{name}-off"] == f"{lost:.0%}"
+
+
+def test_evidence_counts_once_per_blob_or_once_per_pixel():
+    assert facts.counted(pixels=3, c=0.25) == {"odds-once": "3", "odds-often": "27"}
+
+
+def test_table_3_is_the_papers():
+    assert facts.table_3() == {
+        "paper-sensitivity-off": "0.847",
+        "paper-sensitivity-on": "0.827",
+        "paper-precision-off": "0.846",
+        "paper-precision-on": "0.870",
+    }
+
+
+def test_a_layer_that_leaves_the_bounds_of_the_proposition_is_noticed():
+    settings = {"sigma": 2.0, "lambda1": 1.0, "lambda2": 2.0}
+    radii, soft = [4, 16], [0.36, 0.25]
+    texts = facts.soft_discs(radii, soft, 1.5, settings)
+    # mu = 2 / sqrt(2 pi) = 0.798: 1 - (1.5 - 2 mu / 4) / 2
+    assert texts["hard-four"] == "0.45" and texts["soft-four"] == "0.36"
+    with pytest.raises(AssertionError):
+        facts.soft_discs(radii, [0.36, 0.2], 1.5, settings)
+
+
+def test_the_layer_keeps_what_the_proposition_says_and_drops_it_at_the_fixed_point():
+    settings = {"sigma": 2.0, "lambda1": 1.0, "lambda2": 2.0, "epsilon": 1.0}
+    for radius in (1, 3, 8):
+        u = computations.disc_logits(radius, 1.5)
+        kept = std.soft_threshold_dynamics(u, c=0.76, **settings)  # h - s > lambda1
+        assert ((kept > 0.5) == (u > 0)).all()
+        gone = std.soft_threshold_dynamics(u, c=0.25, iterations=200, **settings)  # h = s
+        assert not (gone > 0.5).any()
+
+
+def test_the_droplet_has_the_fates_that_its_figure_names():
+    """The full disc of radius 6 and height 1.5, at lambda2 = 2 and the price 2 / sqrt(2 pi)."""
+    mu, r = 2 / np.sqrt(2 * np.pi), 6.0
+    for c, fate in ((0.5, "kept"), (0.35, "holds itself up"), (0.3, "evaporates")):
+        gain = 1.5 - 2.0 * (1 - c)
+        energy, slope = -np.pi * r**2 * gain + 2 * np.pi * r * mu, mu - r * gain
+        found = "kept" if energy < 0 else "holds itself up" if slope < 0 else "evaporates"
+        assert found == fate

@@ -1,7 +1,7 @@
 """Exercises of the chapter *The detection prior*."""
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from nodule_lesson.chapters.exercise import Exercise, blur
 
@@ -54,55 +54,64 @@ prior_step = Exercise(
     },
 )  # fmt: skip
 
-# threshold(c, lambda2, epsilon) -> the level of Sig(u / epsilon) that the prior asks for, without
-# the boundary term. c is an array.
-equivalent_threshold = Exercise(
-    ask=(np.array([0.0, 0.2, 0.7, 1.0]), 1.9, 0.8),
-    right=lambda c, b, e: expit(b * (1 - c) / e),
+# break_even(a, height, mu, lambda2) -> the c at which a square of side a is worth nothing: the
+# energies of the square and of the empty field are equal, with hard masks and a price mu for each
+# pixel of outline.
+break_even_c = Exercise(
+    ask=(7.0, 1.6, 0.55, 2.3),
+    right=lambda a, h, m, b: 1 - (h - 4 * m / a) / b,
     mistakes={
-        "that is the threshold on u; the question is about Sig(u / epsilon).":
-            lambda c, b, e: b * (1 - c),
-        "that is the threshold on u / epsilon: the sigmoid is missing.":
-            lambda c, b, e: b * (1 - c) / e,
-        "epsilon is missing.": lambda c, b, e: expit(b * (1 - c)),
-        "that is where Sig(u / epsilon) = 1/2 ends up; the threshold rises as c falls.":
-            lambda c, b, e: expit(-b * (1 - c) / e),
-        "this takes c for the doubt 1 - c.": lambda c, b, e: expit(b * c / e),
-        "multiplied by epsilon where it should be divided.":
-            lambda c, b, e: expit(b * (1 - c) * e),
+        "that is dE/da = 0, or the disc of radius a; for the square E = 0 is asked.":
+            lambda a, h, m, b: 1 - (h - 2 * m / a) / b,
+        "that is 1 - c.": lambda a, h, m, b: (h - 4 * m / a) / b,
+        "that is the disc of the same area; the square has a longer outline.":
+            lambda a, h, m, b: 1 - (h - 2 * np.sqrt(np.pi) * m / a) / b,
+        "the boundary is missing: without it the size does not matter.":
+            lambda a, h, m, b: 1 - h / b,
+        "the sign of the boundary's price is off: a boundary costs.":
+            lambda a, h, m, b: 1 - (h + 4 * m / a) / b,
+        "the outline of a square of side a has 4 a pixels, and this charges for fewer.":
+            lambda a, h, m, b: 1 - (h - m / a) / b,
+        "the price is that of the whole outline; per pixel of the square it is 4 mu / a.":
+            lambda a, h, m, b: 1 - (h - 4 * m * a) / b,
+        "mu is missing: 4 a is the outline, mu its price per pixel.":
+            lambda a, h, m, b: 1 - (h - 4 / a) / b,
+        "lambda2 is missing: the shift is lambda2 (1 - c).":
+            lambda a, h, m, b: 1 - (h - 4 * m / a),
+        "this is the shift s; the question is about c, and s = lambda2 (1 - c).":
+            lambda a, h, m, b: h - 4 * m / a,
+        "multiplied by lambda2 where it should be divided.":
+            lambda a, h, m, b: 1 - (h - 4 * m / a) * b,
     },
+    tolerance=1e-5,
 )  # fmt: skip
 
 
-def _price(r, s, a):
-    """What the boundary of a disc costs, for each pixel of the disc."""
-    return a * s * np.sqrt(2 / np.pi) / r
+def _evidence(c, prevalence):
+    return logit(c) - logit(prevalence)
 
 
-# break_even(radius, logit, sigma, lambda1, lambda2) -> the c at which a disc is worth nothing: the
-# energies of the disc and of the empty field are equal, with hard masks and
-# <1_A, K(1 - 1_A)> = perimeter sigma / sqrt(2 pi).
-break_even_c = Exercise(
-    ask=(7.0, 1.6, 1.5, 0.9, 2.3),
-    right=lambda r, u, s, a, b: 1 - (u - _price(r, s, a)) / b,
+# shift(n, c, prevalence) -> what each of n pixels adds, so that their blob gets the evidence of
+# Bayes' rule once.
+blob_shift = Exercise(
+    ask=(12, 0.3, 0.4),
+    right=lambda n, c, p: _evidence(c, p) / n,
     mistakes={
-        "that is where the disc stops holding itself up (dE/dr = 0); break-even is E = 0.":
-            lambda r, u, s, a, b: 1 - (u - _price(r, s, a) / 2) / b,
-        "that is 1 - c.": lambda r, u, s, a, b: (u - _price(r, s, a)) / b,
-        "the boundary is missing: without it the radius does not matter.":
-            lambda r, u, s, a, b: 1 - u / b,
-        "the sign of the boundary's price is off: a boundary costs.":
-            lambda r, u, s, a, b: 1 - (u + _price(r, s, a)) / b,
-        "the boundary term is perimeter times sigma / sqrt(2 pi), not the perimeter.":
-            lambda r, u, s, a, b: 1 - (u - 2 * a / r) / b,
-        "sigma is missing from the boundary's price.":
-            lambda r, u, s, a, b: 1 - (u - _price(r, 1, a)) / b,
-        "lambda1 is missing from the boundary's price.":
-            lambda r, u, s, a, b: 1 - (u - _price(r, s, 1)) / b,
-        "lambda2 is missing: the shift is lambda2 (1 - c).":
-            lambda r, u, s, a, b: 1 - (u - _price(r, s, a)),
-        "multiplied by lambda2 where it should be divided.":
-            lambda r, u, s, a, b: 1 - (u - _price(r, s, a)) * b,
+        "that counts the evidence once per pixel, n times for the blob.":
+            lambda n, c, p: _evidence(c, p),
+        "the prevalence is missing: it has been counted by the U-Net already.":
+            lambda n, c, p: logit(c) / n,
+        "the sign is off: a c above the prevalence raises the logits.":
+            lambda n, c, p: -_evidence(c, p) / n,
+        "the prevalence is counted twice: take its logit off, do not add it.":
+            lambda n, c, p: (logit(c) + logit(p)) / n,
+        "odds multiply; it is their logarithms that add up.":
+            lambda n, c, p: c / (1 - c) / (p / (1 - p)) / n,
+        "that is the difference of probabilities; Bayes' rule adds log odds.":
+            lambda n, c, p: (c - p) / n,
+        "multiplied by n where it should be divided.":
+            lambda n, c, p: _evidence(c, p) * n,
+        "that is the logarithm of c; the log odds are ln(c / (1 - c)).":
+            lambda n, c, p: np.log(c / p) / n,
     },
-    tolerance=1e-5,
 )  # fmt: skip

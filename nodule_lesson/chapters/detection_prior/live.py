@@ -60,7 +60,7 @@ CROP_NAMES = tuple(_CROPS)
 CONTROLS = (
     Choice("crop", "crop", CROP_NAMES, CROP_NAMES[0], "made-up logits u"),
     Slider("c", "c", 0, 1, 0.01, 0.5, "is there a nodule?"),
-    Slider("lambda2", "λ₂", 0, 4, 0.05, 2.0, "weight of the size prior"),
+    Slider("lambda2", "λ₂", 0, 4, 0.05, 2.0, "weight of the prior"),
     Slider("lambda1", "λ₁", 0, 2.5, 0.05, 1.0, "weight of the boundary"),
     Slider("sigma", "σ", 0.5, 6, 0.1, 2.0, "width of the Gaussian, pixels"),
     Slider("epsilon", "ε", 0.8, 2, 0.05, 1.0, "weight of the entropy"),

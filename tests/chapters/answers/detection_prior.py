@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from scipy.optimize import brentq
 
@@ -16,20 +15,16 @@ def prior_step(x, u, blur, lambda1, lambda2, c, epsilon):
     return torch.sigmoid(-slope / epsilon)
 
 
-def equivalent_threshold(c, lambda2, epsilon):
-    """The roots of the gap."""
-
-    def gap(p, price):
-        return epsilon * math.log(p / (1 - p)) - price
-
-    return [brentq(gap, 0.01, 0.999, lambda2 * (1 - value)) for value in c]
-
-
-def break_even_c(radius, logit, sigma, lambda1, lambda2):
+def break_even_c(a, height, mu, lambda2):
     """The root of the energy."""
 
     def energy(c):
-        gain = np.pi * radius**2 * (logit - lambda2 * (1 - c))
-        return lambda1 * 2 * np.pi * radius * sigma / np.sqrt(2 * np.pi) - gain
+        return 4 * a * mu - a * a * (height - lambda2 * (1 - c))
 
     return brentq(energy, -10, 10)
+
+
+def blob_shift(n, c, prevalence):
+    """The root of what is missing: n shifts have to multiply the odds by Bayes' factor."""
+    factor = c * (1 - prevalence) / ((1 - c) * prevalence)
+    return brentq(lambda shift: math.exp(n * shift) - factor, -20, 20)
