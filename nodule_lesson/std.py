@@ -1,7 +1,7 @@
 """Soft threshold dynamics: a sigmoid that knows how long its boundary is.
 
 The sigmoid minimises an energy, Eq. (1) of Zhang et al. (arXiv 2410.20154). Adding a boundary
-length, Eq. (2), and a size prior, Eq. (4), gives
+length, Eq. (2), and a detection prior, Eq. (4), gives
 
     E(x) = -<u, x> + epsilon <x, ln x> + epsilon <1 - x, ln(1 - x)>
            + lambda1 <x, K(1 - x)> + lambda2 (1 - c) <1, x>,            0 <= x <= 1,
@@ -430,7 +430,7 @@ class STDSigmoid(nn.Module):
 
     @property
     def lambda2(self):
-        """Weight of the size prior, a 0-d tensor."""
+        """Weight of the detection prior, a 0-d tensor."""
         return self._value("lambda2")
 
     @property
