@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nodule_lesson.chapters.measuring_a_segmentation import facts
+from nodule_lesson.evaluation import measures
 
 
 def test_an_empty_mask_is_right_wherever_there_is_no_nodule():
@@ -45,14 +46,6 @@ def test_misses_are_found_again_in_the_means():
     for spoilt in (above_the_harmonic_mean, all_alike):
         with pytest.raises(AssertionError):
             facts.paper_rows({**paper, "spoilt": spoilt})
-
-
-def test_two_systems_differ_in_their_mean_iou():
-    """8 pixels in both of two masks of 10, and four perfect outlines of five."""
-    alike, perfect_or_missed = 8 / (10 + 10 - 8), 4 / 5
-    texts = facts.iou_of_two_systems()
-    assert texts["iou-of-a"] == f"{alike:.2f}"
-    assert texts["iou-gap"] == f"{perfect_or_missed - alike:.2f}"
 
 
 def test_readers_are_told_with_every_contour():
@@ -109,29 +102,38 @@ def test_the_smallest_and_the_largest_fifth():
         facts.smallest_and_largest(1 - dice, assd, fifth)
 
 
-def test_speed_is_that_of_outlines_of_nodule_size_with_square_pixels():
-    def row(contender, ms, times=1.0, masks="nodules", pixels="square pixels"):
-        names = {"contender": contender, "masks": masks, "pixels": pixels}
-        return {**names, "ms": ms, "times_ours": times}
-
-    ours = "ours, two calls"
-    speed = {
-        "setting": {"pairs": 1000},
-        "rows": [
-            row(ours, 0.058),
-            row("ours, all six measures", 0.035),
-            row("MONAI", 6.8, 117.3),
-            row("MONAI", 9.0, 55.0, masks="large outlines"),
-            row(ours, 0.5, pixels="oblong pixels"),
-        ],
-        "lengths": [
-            {"contender": ours, "ms": 4.26},
-            {"contender": ours, "ms": 1.0},
-            {"contender": "MONAI", "ms": 80.0},
-        ],
-    }
-    assert list(facts.speed_of_distances(speed).values()) == ["117", "58", "35", "1,000", "4.3"]
-
-
 def test_real_readers_are_read_from_the_counts():
     assert facts.real_readers({"dice": {"mean": 0.7492}}) == {"real-readers": "0.75"}
+
+
+def test_the_answers_below_the_live_figure_by_counting_pixels():
+    live = facts.live
+    start = {control.name: control.value for control in live.CONTROLS}
+
+    def counted(**moved):
+        pred, truth = live.masks(start | moved)
+        both = (pred & truth).sum()
+        return 2 * both / (pred.sum() + truth.sum()), both / (pred | truth).sum()
+
+    texts = facts.answers_of_the_figure()
+    shift = int(texts["half-shift"])
+    overlaps = [counted(right=right)[0] for right in range(live.REACH + 1)]
+    assert shift == int(np.argmin(np.abs(np.array(overlaps) - 0.5)))
+    for state, moved in (
+        ("half", {"right": shift}),
+        ("large-nodule", {}),
+        ("small-nodule", {"truth": "small nodule"}),
+        ("speck", {"right": 0, "speck": "1 pixel"}),
+    ):
+        dice, iou = counted(**moved)
+        assert (texts[f"{state}-dice"], texts[f"{state}-iou"]) == (f"{dice:.3f}", f"{iou:.3f}")
+
+
+def test_pooled_dice_is_the_mean_with_the_weights_of_the_text():
+    random = np.random.default_rng(20154)
+    pred, truth = random.random((2, 9, 6, 7)) < 0.3
+    pred[3], truth[3], truth[5] = False, False, False
+    weight = pred.sum((1, 2)) + truth.sum((1, 2))
+    dice = np.nan_to_num(measures.dice(pred, truth))
+    pooled = measures.summarise(pred, truth, per="pooled").mean["dice"]
+    assert pooled == pytest.approx((weight * dice).sum() / weight.sum())
