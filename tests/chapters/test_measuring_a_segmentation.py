@@ -88,6 +88,18 @@ def test_the_ranking_has_to_turn():
             facts.five_values(five | spoilt)
 
 
+def test_small_nodules_have_to_be_missed_more_often():
+    truth, reader = np.zeros((2, 5, 4, 10), bool)
+    for row, area in enumerate((2, 4, 20, 30)):  # and an empty one
+        truth[row].flat[:area] = True
+    reader[2:4] = truth[2:4]
+    texts = {"one-missed-small": "100%", "one-missed-large": "0%", "one-dice-large": "1.00"}
+    assert facts.small_and_large(reader, truth) == texts
+    for spoilt in (truth, np.zeros_like(truth)):
+        with pytest.raises(AssertionError):
+            facts.small_and_large(spoilt, truth)
+
+
 def test_the_smallest_and_the_largest_fifth():
     fifth = np.array([0, 4, 0, 2, 4])
     dice = np.array([0.5, 0.8, 0.7, 0.1, 0.9])

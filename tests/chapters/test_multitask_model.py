@@ -55,10 +55,10 @@ def test_every_module_of_the_network_is_of_a_named_part():
 
 
 def test_numbers_inside_are_counted_in_images():
-    shapes = {"image": (1, 16, 16), "S1": (8, 16, 16), "S5": (128, 2, 2), "C5": (1024, 1, 1)}
+    shapes = {"image": (1, 16, 16), "S1": (8, 16, 16), "S5": (128, 2, 2)}
     calls = {name: Call(shape, ()) for name, shape in shapes.items()}
     texts = facts.numbers_inside(calls)
-    assert texts == {"blow-up": "8", "bottom": "2", "c5-numbers": "1,024"}
+    assert texts == {"blow-up": "8", "bottom": "2"}
 
 
 def test_costs_are_shares_of_the_whole():

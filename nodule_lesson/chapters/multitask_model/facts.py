@@ -46,7 +46,7 @@ def _lines(thing):
 
 
 def parts_of_the_network():
-    """The table of the parts: what makes each, in which file, its lines, and where it is printed."""
+    """The table of the parts: what makes each, its file and lines, and where it is printed."""
     rows = []
     for part, makers, printed in PARTS:
         (file,) = {Path(inspect.getsourcefile(maker)).name for maker in makers}
@@ -67,17 +67,12 @@ def lines_of_the_class():
 
 
 def numbers_inside(calls):
-    """How many numbers S1 and S5 have, in those of the image, and how many C5 has.
+    """How many numbers S1 and S5 have, in those of the image.
 
-    Holds the answer to "does the encoder throw information away?".
-    calls: what `trace` notes of the network.
+    Holds the sentence on the numbers of the encoder. calls: what `trace` notes of the network.
     """
-    image, s1, s5, c5 = (math.prod(calls[name].shape) for name in ("image", "S1", "S5", "C5"))
-    return {
-        "blow-up": f"{s1 / image:.0f}",
-        "bottom": f"{s5 / image:.0f}",
-        "c5-numbers": f"{c5:,d}",
-    }
+    image, s1, s5 = (math.prod(calls[name].shape) for name in ("image", "S1", "S5"))
+    return {"blow-up": f"{s1 / image:.0f}", "bottom": f"{s5 / image:.0f}"}
 
 
 def costs(net, counted):
