@@ -88,16 +88,26 @@ def test_the_ranking_has_to_turn():
             facts.five_values(five | spoilt)
 
 
-def test_small_nodules_have_to_be_missed_more_often():
-    truth, reader = np.zeros((2, 5, 4, 10), bool)
-    for row, area in enumerate((2, 4, 20, 30)):  # and an empty one
+def test_the_lines_cross_since_small_nodules_are_missed():
+    truth = np.zeros((5, 30, 40), bool)
+    for row, area in enumerate((10, 20, 30, 570, 0)):
         truth[row].flat[:area] = True
-    reader[2:4] = truth[2:4]
-    texts = {"one-missed-small": "100%", "one-missed-large": "0%", "one-dice-large": "1.00"}
-    assert facts.small_and_large(reader, truth) == texts
-    for spoilt in (truth, np.zeros_like(truth)):
-        with pytest.raises(AssertionError):
-            facts.small_and_large(spoilt, truth)
+    one, four = np.zeros_like(truth), truth.copy()
+    one[3] = truth[3]
+    four[0] = False
+    four[3].flat[190:570] = False  # a third is left: Dice 1/2
+    lesions = ["a 1", "a 2", "a 2", "b 1", ""]
+    assert facts.why_lines_cross([one, one, one, four], truth, lesions) == {
+        "one-lost": "2",
+        "four-lost": "1",
+        "lesions-all": "3",
+        "one-lost-pixels": "10%",
+        "large-share": "90%",
+        "one-large": "1.00",
+        "four-large": "0.50",
+    }
+    with pytest.raises(AssertionError):
+        facts.why_lines_cross([four, one, one, one], truth, lesions)
 
 
 def test_the_smallest_and_the_largest_fifth():

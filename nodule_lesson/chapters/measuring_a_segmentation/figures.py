@@ -27,7 +27,7 @@ def mean_dice_over_mean_iou(paper):
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     axes[1].set(xlim=(0.61, 0.785), ylim=(0.69, 0.87), xticks=(0.65, 0.7, 0.75))
     places = {
-        "UNet": (4, -11),
+        "UNet": (-27, 3),
         "DeepLabv3+": (-36, 7),
         "proposed": (4, -11),
         "freeze S9": (-8, 8),
