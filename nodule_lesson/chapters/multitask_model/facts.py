@@ -32,8 +32,8 @@ from nodule_lesson.networks import (
 PARTS = (
     ("C1 to C5", (blocks.resnet_stages, blocks.Bottleneck), "this one"),
     ("FC", (blocks.Head,), "this one"),
-    ("S1 to S5", (blocks.ResidualUnit, blocks.BRC), "Convolutions"),
-    ("ASPP in S5 and S9", (blocks.ASPP,), "Convolutions"),
+    ("S1 to S5", (blocks.ResidualUnit, blocks.BRC), "Convolutions that see wide"),
+    ("ASPP in S5 and S9", (blocks.ASPP,), "Convolutions that see wide"),
     ("combination blocks", (blocks.CombinationBlock,), "The combination block"),
     ("S6 to S9", (detection_guided.DecoderStage,), "this one"),
     ("channels for a width", (blocks.scaled,), "this one"),
