@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nodule_lesson.chapters.measuring_a_segmentation import facts
+from nodule_lesson.evaluation import measures
 
 
 def test_an_empty_mask_is_right_wherever_there_is_no_nodule():
@@ -47,14 +48,6 @@ def test_misses_are_found_again_in_the_means():
             facts.paper_rows({**paper, "spoilt": spoilt})
 
 
-def test_two_systems_differ_in_their_mean_iou():
-    """8 pixels in both of two masks of 10, and four perfect outlines of five."""
-    alike, perfect_or_missed = 8 / (10 + 10 - 8), 4 / 5
-    texts = facts.iou_of_two_systems()
-    assert texts["iou-of-a"] == f"{alike:.2f}"
-    assert texts["iou-gap"] == f"{perfect_or_missed - alike:.2f}"
-
-
 def test_readers_are_told_with_every_contour():
     first, second = np.zeros((2, 2, 3, 4), bool)
     first[:, 0], second[0, 0], second[1, 1] = True, True, True  # equal, and disjoint
@@ -95,6 +88,28 @@ def test_the_ranking_has_to_turn():
             facts.five_values(five | spoilt)
 
 
+def test_the_lines_cross_since_small_nodules_are_missed():
+    truth = np.zeros((5, 30, 40), bool)
+    for row, area in enumerate((10, 20, 30, 570, 0)):
+        truth[row].flat[:area] = True
+    one, four = np.zeros_like(truth), truth.copy()
+    one[3] = truth[3]
+    four[0] = False
+    four[3].flat[190:570] = False  # a third is left: Dice 1/2
+    lesions = ["a 1", "a 2", "a 2", "b 1", ""]
+    assert facts.why_lines_cross([one, one, one, four], truth, lesions) == {
+        "one-lost": "2",
+        "four-lost": "1",
+        "lesions-all": "3",
+        "one-lost-pixels": "10%",
+        "large-share": "90%",
+        "one-large": "1.00",
+        "four-large": "0.50",
+    }
+    with pytest.raises(AssertionError):
+        facts.why_lines_cross([four, one, one, one], truth, lesions)
+
+
 def test_the_smallest_and_the_largest_fifth():
     fifth = np.array([0, 4, 0, 2, 4])
     dice = np.array([0.5, 0.8, 0.7, 0.1, 0.9])
@@ -109,29 +124,38 @@ def test_the_smallest_and_the_largest_fifth():
         facts.smallest_and_largest(1 - dice, assd, fifth)
 
 
-def test_speed_is_that_of_outlines_of_nodule_size_with_square_pixels():
-    def row(contender, ms, times=1.0, masks="nodules", pixels="square pixels"):
-        names = {"contender": contender, "masks": masks, "pixels": pixels}
-        return {**names, "ms": ms, "times_ours": times}
-
-    ours = "ours, two calls"
-    speed = {
-        "setting": {"pairs": 1000},
-        "rows": [
-            row(ours, 0.058),
-            row("ours, all six measures", 0.035),
-            row("MONAI", 6.8, 117.3),
-            row("MONAI", 9.0, 55.0, masks="large outlines"),
-            row(ours, 0.5, pixels="oblong pixels"),
-        ],
-        "lengths": [
-            {"contender": ours, "ms": 4.26},
-            {"contender": ours, "ms": 1.0},
-            {"contender": "MONAI", "ms": 80.0},
-        ],
-    }
-    assert list(facts.speed_of_distances(speed).values()) == ["117", "58", "35", "1,000", "4.3"]
-
-
 def test_real_readers_are_read_from_the_counts():
     assert facts.real_readers({"dice": {"mean": 0.7492}}) == {"real-readers": "0.75"}
+
+
+def test_the_answers_below_the_live_figure_by_counting_pixels():
+    live = facts.live
+    start = {control.name: control.value for control in live.CONTROLS}
+
+    def counted(**moved):
+        pred, truth = live.masks(start | moved)
+        both = (pred & truth).sum()
+        return 2 * both / (pred.sum() + truth.sum()), both / (pred | truth).sum()
+
+    texts = facts.answers_of_the_figure()
+    shift = int(texts["half-shift"])
+    overlaps = [counted(right=right)[0] for right in range(live.REACH + 1)]
+    assert shift == int(np.argmin(np.abs(np.array(overlaps) - 0.5)))
+    for state, moved in (
+        ("half", {"right": shift}),
+        ("large-nodule", {}),
+        ("small-nodule", {"truth": "small nodule"}),
+        ("speck", {"right": 0, "speck": "1 pixel"}),
+    ):
+        dice, iou = counted(**moved)
+        assert (texts[f"{state}-dice"], texts[f"{state}-iou"]) == (f"{dice:.3f}", f"{iou:.3f}")
+
+
+def test_pooled_dice_is_the_mean_with_the_weights_of_the_text():
+    random = np.random.default_rng(20154)
+    pred, truth = random.random((2, 9, 6, 7)) < 0.3
+    pred[3], truth[3], truth[5] = False, False, False
+    weight = pred.sum((1, 2)) + truth.sum((1, 2))
+    dice = np.nan_to_num(measures.dice(pred, truth))
+    pooled = measures.summarise(pred, truth, per="pooled").mean["dice"]
+    assert pooled == pytest.approx((weight * dice).sum() / weight.sum())

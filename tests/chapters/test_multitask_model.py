@@ -17,28 +17,48 @@ from nodule_lesson.chapters.multitask_model import facts
 from nodule_lesson.networks import DetectionGuidedNet, Output, build_model, load_pretrained
 from nodule_lesson.networks.drawing import Call
 from nodule_lesson.networks.registry import Row, Summary
+from nodule_lesson.std import soft_threshold_dynamics
 
 WEIGHTS = Path(networks.__file__).parent / "weights"
 
 # --- the network --------------------------------------------------------------------------------
 
 
-def test_the_length_of_the_class_by_its_syntax_tree():
-    tree = ast.parse(Path(inspect.getfile(DetectionGuidedNet)).read_text(encoding="utf-8"))
-    (node,) = (
-        each
-        for each in tree.body
-        if isinstance(each, ast.ClassDef) and each.name == "DetectionGuidedNet"
-    )
-    lines = int(facts.lines_of_the_class()["class-lines"])
-    assert lines % 10 == 0 and abs(lines - (node.end_lineno - node.lineno + 1)) <= 5
+def definitions(name):
+    """The classes and functions of a file of the networks, by name, and their lines."""
+    tree = ast.parse((Path(networks.__file__).parent / name).read_text(encoding="utf-8"))
+    kinds = ast.ClassDef | ast.FunctionDef
+    return {n.name: n.end_lineno - n.lineno + 1 for n in tree.body if isinstance(n, kinds)}
+
+
+def test_the_parts_are_where_the_table_says_and_as_long():
+    _, _, *rows = facts.parts_of_the_network().splitlines()
+    whole = 0
+    for row in rows:
+        _, names, file, lines, _ = (cell.strip() for cell in row.strip("|").split("|"))
+        found = definitions(file.strip("`"))
+        lengths = [found[name.strip("` ")] for name in names.split(",")]
+        assert list(map(int, lines.split("+"))) == lengths
+        whole += sum(lengths)
+    texts = facts.lines_of_the_class()
+    length = definitions("detection_guided.py")["DetectionGuidedNet"]
+    assert texts == {"class-lines": f"{length}", "parts-lines": f"{whole}"}
+
+
+def test_every_module_of_the_network_is_of_a_named_part():
+    """But for those of PyTorch, the layer, and what the named parts are made of."""
+    made = {maker.__name__ for _, makers, _ in facts.PARTS for maker in makers}
+    with torch.device("meta"):
+        net = build_model("proposed")
+    own = {type(m).__name__ for m in net.modules() if type(m).__module__.startswith("nodule")}
+    assert own - made == {"STDSigmoid", "DepthwiseSeparableConv", "DepthwiseConv"}
 
 
 def test_numbers_inside_are_counted_in_images():
-    shapes = {"image": (1, 16, 16), "S1": (8, 16, 16), "S5": (128, 2, 2), "C5": (1024, 1, 1)}
+    shapes = {"image": (1, 16, 16), "S1": (8, 16, 16), "S5": (128, 2, 2)}
     calls = {name: Call(shape, ()) for name, shape in shapes.items()}
     texts = facts.numbers_inside(calls)
-    assert texts == {"blow-up": "8", "bottom": "2", "c5-numbers": "1,024"}
+    assert texts == {"blow-up": "8", "bottom": "2"}
 
 
 def test_costs_are_shares_of_the_whole():
@@ -76,6 +96,18 @@ def test_costs_of_the_slim_network_by_pytorchs_own_counter():
         slim.to("meta")(torch.empty(1, 1, 64, 64, device="meta"))
     # A multiplication and an addition each.
     assert float(texts["slim-adds"]) == pytest.approx(counter.get_total_flops() / 2e6, rel=0.02)
+
+
+def test_the_rivals_are_counted_and_the_largest_is_last():
+    _, rows = facts.rivals(Summary((), 90_400_000, 15_100_000_000))
+    assert [row[0].strip("`") for row in rows] == list(facts.PUBLISHED)
+    assert rows[-1][1:3] == ["90.40", "15.1"]
+    for name, millions, *_ in rows[:-1]:
+        with torch.device("meta"):
+            net = build_model(name.strip("`"))
+        assert millions == f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}"
+    with pytest.raises(AssertionError):
+        facts.rivals(Summary((), 50_000_000, 0))
 
 
 def test_every_open_choice_has_a_row(monkeypatch):
@@ -154,15 +186,36 @@ def test_the_scores_of_slim(cards):
     assert facts.scores_of_slim() == texts
 
 
-def test_the_taps_of_the_learned_gaussian(cards):
-    taps = np.exp(-(np.arange(-20, 21) ** 2) / (2 * 0.8**2))
-    middle, beside = taps[20] / taps.sum(), taps[21] / taps.sum()
-    assert facts.learned_layer() == {
-        "card-sigma": "0.80",
-        "card-lambda2": "2.50",
-        "own-tap": f"{middle**2:.2f}",
-        "next-tap": f"{middle * beside:.2f}",
-    }
+def test_what_the_layer_has_learned_is_on_its_card(cards):
+    assert facts.learned_layer() == {"card-sigma": "0.80", "card-lambda2": "2.50"}
+
+
+# --- the live figure ----------------------------------------------------------------------------
+
+
+def test_the_opening_of_the_figure_by_the_plain_sigmoid_of_its_crop():
+    u, _, truth, c = facts.live.crop(facts.live.START)
+    texts = facts.opening_of_the_figure()
+    assert texts["play-c"] == f"{c:.2f}"
+    assert texts["play-plain-area"] == f"{(u > 0).sum()}"
+    overlap = 2 * ((u > 0) & truth).sum() / ((u > 0).sum() + truth.sum())
+    assert texts["play-plain"] == f"{overlap:.3f}"
+    assert texts["play-dice"] < texts["play-plain"]
+    sure = soft_threshold_dynamics(torch.as_tensor(u), sigma=facts.live.SIGMA) > 0.5
+    assert texts["play-sure-area"] == f"{int(sure.sum())}"
+
+
+def test_the_answers_below_the_figure_by_its_logits():
+    texts = facts.answers_of_the_figure()
+    worst, false, changed, median = (
+        facts.live.crop(name)[0]
+        for name in ("worst Dice", "no nodule, most marked", facts.live.START, "median Dice")
+    )
+    assert texts["worst-logit"] == f"\N{MINUS SIGN}{-worst.max():.1f}"
+    assert texts["false-logit"] == f"{false.max():.1f}"
+    assert int(texts["false-pushed"]) <= (false > 7).sum()  # the boundary term adds at most 1
+    assert texts["changed-undecided"] == f"{(np.abs(changed) < 1).sum()}"
+    assert texts["median-undecided"] == f"{(np.abs(median) < 1).sum()}"
 
 
 # --- the crops of the demo set ------------------------------------------------------------------
@@ -209,19 +262,14 @@ def test_a_low_dice_is_excused_by_a_miss_or_a_small_nodule():
         }
 
 
-def test_branches_doubt_by_rank_and_in_marked_crops():
+def test_marked_crops_are_those_without_a_nodule():
     truth, mask = np.zeros((8, 2, 2), bool), np.zeros((8, 2, 2), bool)
     truth[:4, 0, 0] = True
     mask[[0, 4, 5, 6], 0, 0] = True
     c = [0.5, 0.95, 0.8, 0.99, 0.125, 0.25, 0.875, 0.0]
     answer = output(np.zeros((8, 2, 2)), c)
-    assert facts.branches_together(truth, mask, answer, np.array([2, 0, 3, 1])) == {
-        "doubt-lower": "100%",
-        "doubt-upper": "0%",
-        "empty-marked": "3",
-        "empty-all": "4",
-        "empty-c": "0.25",
-    }
+    texts = facts.marked_empty_crops(truth, mask, answer)
+    assert texts == {"empty-marked": "3", "empty-all": "4", "empty-c": "0.25"}
 
 
 def test_sizes_between_and_below_have_to_fail():

@@ -1,52 +1,8 @@
 """Exercises of the chapter *Measuring a segmentation*."""
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_erosion
 
 from nodule_lesson.chapters.exercise import Exercise
-
-
-def _mask():
-    """A blob with a hole at the top of a 9 x 13 image, and a bar from its top to its bottom."""
-    y, x = np.indices((9, 13))
-    blob = (np.hypot(y - 2.3, x - 4.2) < 4.1) | (x > 9)
-    blob[2, 4] = False
-    return blob
-
-
-def _contour(mask, **how):
-    return mask & ~binary_erosion(mask, **how)
-
-
-def _wrapped_contour(mask):
-    return mask & ~np.all([np.roll(mask, step, axis) for axis in (0, 1) for step in (1, -1)], 0)
-
-
-# function(mask) -> the contour of a boolean mask (H, W), boolean: pixels of the mask with at least
-# one of four neighbours in the background; outside the image is background.
-contour = Exercise(
-    ask=(_mask(),),
-    right=_contour,
-    mistakes={
-        "these are the pixels inside: the contour is what is left of the mask without them.":
-            binary_erosion,
-        "this is the mask itself: pixels all of whose neighbours are in it do not belong.":
-            lambda mask: mask,
-        "this takes the outside of the image for foreground: a mask at the border has a contour "
-        "there, too.": lambda mask: _contour(mask, border_value=1),
-        "this wraps round: np.roll brings the last row to the first. Outside is background.":
-            _wrapped_contour,
-        "these are the first pixels outside; the contour belongs to the mask.":
-            lambda mask: binary_dilation(mask) & ~mask,
-        "this is the contour with the first pixels outside: a band two pixels wide.":
-            lambda mask: binary_dilation(mask) & ~binary_erosion(mask),
-        "diagonal neighbours count here as well: four neighbours are asked for.":
-            lambda mask: _contour(mask, structure=np.ones((3, 3))),
-        "this asks for all four neighbours in the background; one is enough.":
-            lambda mask: mask & ~binary_dilation(mask, [[0, 1, 0], [1, 0, 1], [0, 1, 0]]),
-        "the axes are transposed.": lambda mask: _contour(mask).T,
-    },
-)  # fmt: skip
 
 
 def _points():
@@ -119,5 +75,27 @@ misses = Exercise(
             lambda d, j: 1 - j * (2 - d) / d,
         "this divides the wrong way round: mean Dice over mean IoU is 2 - d.":
             lambda d, j: 1 - d / (2 - j / d),
+    },
+)  # fmt: skip
+
+# function(a, b, W) -> the false pixels on empty slices that lower a pooled Dice of a to b, where
+# the masks on the slices with a nodule have W pixels together; arrays.
+alarms = Exercise(
+    ask=(np.array([0.9, 0.8, 0.75]), np.array([0.6, 0.75, 0.3]), np.array([1200.0, 900.0, 64.0])),
+    right=lambda a, b, W: W * (a / b - 1),
+    mistakes={
+        "a - b is a difference of two fractions with different denominators. What both systems "
+        "share is the numerator.": lambda a, b, W: W * (a - b),
+        "this is the share of the false pixels in W + F, times W.":
+            lambda a, b, W: W * (1 - b / a),
+        "this is W + F: all pixels of the second system's masks and the true ones.":
+            lambda a, b, W: W * a / b,
+        "the ratio is upside down: there cannot be fewer than no false pixels.":
+            lambda a, b, W: W * (b / a - 1),
+        "a false pixel on an empty slice lies in one mask alone: it counts once in |A| + |B|.":
+            lambda a, b, W: W * (a / b - 1) / 2,
+        "W is the sum over both masks already.": lambda a, b, W: 2 * W * (a / b - 1),
+        "this takes the two values for IoU: Dice counts the true positives twice.":
+            lambda a, b, W: W * (a * (2 - b) / (b * (2 - a)) - 1),
     },
 )  # fmt: skip

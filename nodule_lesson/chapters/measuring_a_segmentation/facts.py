@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nodule_lesson.chapters.measuring_a_segmentation import live
 from nodule_lesson.evaluation import measures
 
 
@@ -21,6 +22,38 @@ def slices_and_pixels(truth, spacing):
         "largest-pixel": f"{largest:.2f}",
         "pixel-ratio": f"{largest / smallest:.1f}",
     }
+
+
+def answers_of_the_figure():
+    """What the live figure shows for its four questions. Holds the answers below it."""
+    start = {control.name: control.value for control in live.CONTROLS}
+
+    def shown(**moved):
+        return live.compute(start | moved)["measures"]
+
+    shifts = range(live.REACH + 1)
+    half = min(shifts, key=lambda shift: abs(shown(right=shift)["dice"] - 0.5))
+    states = {
+        "half": shown(right=half),
+        "large-nodule": shown(),
+        "small-nodule": shown(truth="small nodule"),
+        "clean": shown(right=0),
+        "speck": shown(right=0, speck="1 pixel"),
+    }
+    large, small, clean, speck = (states[name] for name in list(states)[1:])
+    assert small["dice"] < large["dice"] / 2, "change the text"
+    assert abs(small["hausdorff_distance"] / large["hausdorff_distance"] - 1) < 0.2
+    assert speck["hausdorff_distance"] > 5 * clean["hausdorff_distance"], "change the text"
+    wrong, right = (shown(truth="empty slice", size=size) for size in (1.0, 0.0))
+    undefined = {name for name, value in wrong.items() if np.isnan(value)}
+    assert undefined == {"sensitivity", "hausdorff_distance", "assd"}, "change the text"
+    assert np.isnan(list(right.values())).all(), "change the text"
+    texts = {"half-shift": f"{half:d}"}
+    for state, values in states.items():
+        texts |= {f"{state}-{name}": f"{values[name]:.3f}" for name in ("dice", "iou")}
+        texts[f"{state}-hd"] = f"{values['hausdorff_distance']:.1f}"
+        texts[f"{state}-assd"] = f"{values['assd']:.1f}"
+    return texts
 
 
 def paper_rows(paper):
@@ -47,15 +80,6 @@ def paper_rows(paper):
         "paper-ratio-low": f"{(HD / ASSD).min():.0f}",
         "paper-ratio-high": f"{(HD / ASSD).max():.0f}",
     }
-
-
-def iou_of_two_systems():
-    """The mean IoU of a system with Dice 0.80 on every nodule, and how far it is below 0.80.
-
-    Holds the answer on two systems with the same mean Dice.
-    """
-    iou = 0.8 / (2 - 0.8)
-    return {"iou-of-a": f"{iou:.2f}", "iou-gap": f"{0.8 - iou:.2f}"}
 
 
 def readers_by_contour(first, second, package, by_contour):
@@ -103,6 +127,38 @@ def five_values(five):
     }
 
 
+LARGE = 500  # pixels of a slice
+
+
+def why_lines_cross(readers, truth, lesions):
+    """What readers 1 and 4 miss, and how well they outline the large slices.
+
+    Holds the paragraph on the crossing lines: reader 1 misses more lesions than reader 4, of few
+    pixels, and is better where most pixels are.
+    readers: of four, (N, H, W), 0 or 1. lesions: (N,) names, "" for none.
+    """
+    area, lesions = truth.sum((1, 2)), np.asarray(lesions)
+    large, names = area > LARGE, sorted(set(lesions) - {""})
+    lost, share, dice = {}, {}, {}
+    for name, reader in (("one", readers[0]), ("four", readers[3])):
+        found = (reader & truth).any((1, 2))
+        lost[name] = sum(not found[lesions == lesion].any() for lesion in names)
+        share[name] = area[~found].sum() / area.sum()
+        dice[name] = measures.dice(reader, truth)[large].mean()
+    of_large = area[large].sum() / area.sum()
+    assert lost["one"] > lost["four"] and dice["one"] > dice["four"], "change the text"
+    assert share["one"] < 0.1 and of_large > 0.5, "change the text"
+    return {
+        "one-lost": f"{lost['one']:d}",
+        "four-lost": f"{lost['four']:d}",
+        "lesions-all": f"{len(names):d}",
+        "one-lost-pixels": f"{share['one']:.0%}",
+        "large-share": f"{of_large:.0%}",
+        "one-large": f"{dice['one']:.2f}",
+        "four-large": f"{dice['four']:.2f}",
+    }
+
+
 def smallest_and_largest(dice, assd, fifth):
     """Dice and ASSD of two readers, for the smallest and the largest fifth of the pairs.
 
@@ -128,24 +184,3 @@ def real_readers(counts):
     counts: what results/lidc_counts.json holds.
     """
     return {"real-readers": f"{counts['dice']['mean']:.2f}"}
-
-
-def speed_of_distances(speed):
-    """Microseconds of the package for a pair of outlines, and how much longer MONAI takes.
-
-    Holds the paragraph below the figure of milliseconds.
-    speed: what results/metrics_speed.json holds.
-    """
-    nodules = {
-        row["contender"]: row
-        for row in speed["rows"]
-        if row["pixels"] == "square pixels" and row["masks"] == "nodules"
-    }
-    ours = [row["ms"] for row in speed["lengths"] if row["contender"] == "ours, two calls"]
-    return {
-        "speed-ratio": f"{nodules['MONAI']['times_ours']:.0f}",
-        "speed-ours": f"{1000 * nodules['ours, two calls']['ms']:.0f}",
-        "speed-six": f"{1000 * nodules['ours, all six measures']['ms']:.0f}",
-        "speed-pairs": f"{speed['setting']['pairs']:,}",
-        "speed-longest": f"{max(ours):.1f}",
-    }

@@ -15,7 +15,7 @@ def mean_dice_over_mean_iou(paper):
     """
     dice, iou = np.array(list(paper.values()))[:, 2:4].T
     found = 2 - paper["proposed"][2] / paper["proposed"][3]
-    figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.5))
+    figure, axes = plt.subplots(1, 2, figsize=(6.2, 3.4))
     line = np.linspace(0, 1, 201)
     for panel in axes:
         panel.plot(line, 2 * line / (1 + line), label="one pair of masks")
@@ -24,12 +24,12 @@ def mean_dice_over_mean_iou(paper):
         panel.plot(iou, dice, "o", label="the paper's rows", **points)
         panel.set(xlabel="IoU, mean", ylabel="Dice, mean")
     axes[0].set(xlim=(0, 1), ylim=(0, 1.02))
-    axes[0].legend(loc="lower right")
-    axes[1].set(xlim=(0.61, 0.77), ylim=(0.69, 0.87))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    axes[1].set(xlim=(0.61, 0.785), ylim=(0.69, 0.87), xticks=(0.65, 0.7, 0.75))
     places = {
-        "UNet": (-26, 5),
-        "DeepLabv3+": (-36, -13),
-        "proposed": (4, -13),
+        "UNet": (-27, 3),
+        "DeepLabv3+": (-36, 7),
+        "proposed": (4, -11),
         "freeze S9": (-8, 8),
     }
     for name, place in places.items():
@@ -48,7 +48,7 @@ def stray_pixel():
     stray = np.repeat(disc[None], len(steps), axis=0)
     stray[np.arange(len(steps)), 64, 75 + steps] = True
     truth = np.broadcast_to(disc, stray.shape)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6, 2.6))
     distance, spacing = 0.7 * steps, (0.7, 0.7)
     left.plot(distance, measures.hausdorff_distance(stray, truth, spacing), label="HD")
     left.plot(distance, measures.assd(stray, truth, spacing), label="ASSD")
@@ -64,15 +64,15 @@ def five_values_of_dice(five):
 
     five: for the threshold and the four readers the values, by name.
     """
-    figure, axes = plt.subplots(figsize=(7.4, 3.4))
+    figure, axes = plt.subplots(figsize=(6, 4))
     styles = (("-", "x"), ("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"))
     colours = (plots.MUTED, plots.CONTOUR, plots.BLUE, plots.GREEN, plots.ORANGE)
     for (name, values), (dash, marker), colour in zip(five.items(), styles, colours, strict=True):
         axes.plot(values, dash, marker=marker, color=colour, label=name)
-    averages = ("slices,\nundefined out", "slices,\nboth empty is 1", "slices with\na nodule")
+    averages = ("slices,\nundefined\nout", "slices,\nboth empty\nis 1", "slices\nwith a\nnodule")
     axes.set_xticks(range(5), (*averages, "lesions", "pooled"))
-    axes.set(ylabel="Dice", ylim=(0.5, 0.95), xlim=(-0.2, 5.3))
-    axes.legend(loc="center right")
+    axes.set(ylabel="Dice", ylim=(0.5, 0.95), xlim=(-0.2, 4.2))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 
 
 def agreement_over_diameter(diameter, dice, assd, fifth):
@@ -80,7 +80,7 @@ def agreement_over_diameter(diameter, dice, assd, fifth):
 
     diameter, dice, assd: (pairs,), lengths in mm. fifth: (pairs,), 0 for the smallest to 4.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(7.4, 3))
+    figure, axes = plt.subplots(1, 2, figsize=(6, 2.9))
     middles = [diameter[fifth == k].mean() for k in range(5)]
     for panel, values, label in zip(axes, (dice, assd), ("Dice", "ASSD, mm"), strict=True):
         points = {"color": plots.BLUE, "alpha": 0.25, "markersize": 3, "ls": "none"}
@@ -88,22 +88,3 @@ def agreement_over_diameter(diameter, dice, assd, fifth):
         means = [values[fifth == k].mean() for k in range(5)]
         panel.plot(middles, means, "o-", color=plots.ORANGE)
         panel.set(xlabel="diameter, mm", ylabel=label, ylim=(0, None))
-
-
-def milliseconds(speed):
-    """Draw how long HD and ASSD of a pair take over the length of the contours, for four programs.
-
-    speed: what results/metrics_speed.json holds.
-    """
-    square = [row for row in speed["rows"] if row["pixels"] == "square pixels"]
-    measured = square + speed["lengths"]
-    figure, axes = plt.subplots(figsize=(7.4, 3))
-    for name in ("ours, two calls", "MONAI", "k-d tree", "distance transform"):
-        points = sorted(
-            (row.get("mean_contour", row.get("contour_pixels")), row["ms"])
-            for row in measured
-            if row["contender"] == name
-        )
-        axes.loglog(*zip(*points, strict=True), label=name.replace("ours", "this package"))
-    axes.set(xlabel="pixels of a contour", ylabel="ms a pair")
-    axes.legend(ncols=2)

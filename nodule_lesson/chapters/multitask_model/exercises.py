@@ -12,7 +12,7 @@ from nodule_lesson.networks.blocks import ResidualUnit
 def _case(spread):
     """Logits (3, 6, 5), masks, the classifier's logits (3,), has_nodule: one mask is empty.
 
-    And the weights lambda1 and lambda2.
+    And the weights alpha and beta.
     """
     random = np.random.default_rng(20154)
     masks = (random.random((3, 6, 5)) < 0.4).astype(float)
@@ -38,16 +38,16 @@ def _loss(dice=lambda z, y: _dice(expit(z), y), entropies=_entropies):
     return lambda z, y, *rest: dice(z, y) + entropies(z, y, *rest)
 
 
-# loss(logits, masks, nodule_logits, has_nodule, lambda1, lambda2) -> the paper's Eq. (7), for
+# loss(logits, masks, nodule_logits, has_nodule, alpha, beta) -> the paper's Eq. (7), for
 # arrays of the shapes (N, H, W), (N, H, W), (N,) and (N,). Dice as in
 # `nodule_lesson.training.dice_loss`.
 eq7 = Exercise(
     ask=_case(1.5),
     right=_loss(),
     mistakes={
-        "lambda1 belongs to the pixels and lambda2 to the classifier; here they are swapped.":
+        "alpha belongs to the pixels and beta to the classifier; here they are swapped.":
             lambda z, y, v, w, a, b: _loss()(z, y, v, w, b, a),
-        "lambda1 and lambda2 are missing. They are 1 in the paper; here they are arguments.":
+        "alpha and beta are missing. They are 1 in the paper; here they are arguments.":
             lambda z, y, v, w, a, b: _loss()(z, y, v, w, 1, 1),
         "the cross entropy of the pixels is a mean; this is a sum.":
             lambda z, y, v, w, a, b: _loss()(z, y, v, w, a * y.size, b),

@@ -9,15 +9,18 @@ worst first.
 
 import inspect
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from nodule_lesson import std
+from nodule_lesson.chapters.multitask_model import live
 from nodule_lesson.networks import (
     PRETRAINED,
     DetectionGuidedNet,
+    blocks,
     build_model,
+    detection_guided,
     model_card,
     summary,
 )
@@ -25,27 +28,51 @@ from nodule_lesson.networks import (
 # --- the network -------------------------------------------------------------------------------
 
 
-def lines_of_the_class():
-    """The lines of code of the network's class, to the next ten.
+# Part of the network, what makes it, and the chapter that prints it.
+PARTS = (
+    ("C1 to C5", (blocks.resnet_stages, blocks.Bottleneck), "this one"),
+    ("FC", (blocks.Head,), "this one"),
+    ("S1 to S5", (blocks.ResidualUnit, blocks.BRC), "Convolutions that see wide"),
+    ("ASPP in S5 and S9", (blocks.ASPP,), "Convolutions that see wide"),
+    ("combination blocks", (blocks.CombinationBlock,), "The combination block"),
+    ("S6 to S9", (detection_guided.DecoderStage,), "this one"),
+    ("channels for a width", (blocks.scaled,), "this one"),
+    ("all of it", (DetectionGuidedNet,), "this one"),
+)
 
-    Holds the sentence on its length at the head of the chapter.
+
+def _lines(thing):
+    return len(inspect.getsource(thing).splitlines())
+
+
+def parts_of_the_network():
+    """The table of the parts: what makes each, its file and lines, and where it is printed."""
+    rows = []
+    for part, makers, printed in PARTS:
+        (file,) = {Path(inspect.getsourcefile(maker)).name for maker in makers}
+        names = ", ".join(f"`{maker.__name__}`" for maker in makers)
+        lines = " + ".join(f"{_lines(maker):d}" for maker in makers)
+        rows.append(f"| {part} | {names} | `{file}` | {lines} | {printed} |")
+    head = ["| part | class or function | file | lines | printed in |", "|:--|:--|:--|--:|:--|"]
+    return "\n".join(head + rows)
+
+
+def lines_of_the_class():
+    """The lines of the network's class, and of all that the table of the parts names.
+
+    Holds the sentence on its length at the head of "Where each part stands".
     """
-    lines = len(inspect.getsource(DetectionGuidedNet).splitlines())
-    return {"class-lines": f"{round(lines, -1):d}"}
+    whole = sum(_lines(maker) for _, makers, _ in PARTS for maker in makers)
+    return {"class-lines": f"{_lines(DetectionGuidedNet):d}", "parts-lines": f"{whole:d}"}
 
 
 def numbers_inside(calls):
-    """How many numbers S1 and S5 have, in those of the image, and how many C5 has.
+    """How many numbers S1 and S5 have, in those of the image.
 
-    Holds the answer to "does the encoder throw information away?".
-    calls: what `trace` notes of the network.
+    Holds the sentence on the numbers of the encoder. calls: what `trace` notes of the network.
     """
-    image, s1, s5, c5 = (math.prod(calls[name].shape) for name in ("image", "S1", "S5", "C5"))
-    return {
-        "blow-up": f"{s1 / image:.0f}",
-        "bottom": f"{s5 / image:.0f}",
-        "c5-numbers": f"{c5:,d}",
-    }
+    image, s1, s5 = (math.prod(calls[name].shape) for name in ("image", "S1", "S5"))
+    return {"blow-up": f"{s1 / image:.0f}", "bottom": f"{s5 / image:.0f}"}
 
 
 def costs(net, counted):
@@ -89,6 +116,33 @@ def costs_of_slim(slim, counted):
         "slim-adds": f"{of_slim.multiply_adds / 1e6:.0f}",
         "times-fewer": f"{counted.parameters / of_slim.parameters:.0f}",
     }
+
+
+# Parameters in millions that the papers or public code give.
+PUBLISHED = {
+    "unet": "31.03",
+    "resunet": "7.8",
+    "resunet++": "4.06",
+    "deeplabv3+": "about 40",
+    "proposed": "not given",
+}
+
+
+def rivals(counted):
+    """The table of the networks of the paper's Table 1: what each holds and costs.
+
+    Holds the sentence that the proposed model is the largest. counted: its `Summary`.
+    """
+    sizes = {name: summary(build_model(name)) for name in PUBLISHED if name != "proposed"}
+    sizes["proposed"] = counted
+    assert all(counted.parameters > 2 * size.parameters for size in list(sizes.values())[:-1])
+    rows = [
+        [f"`{name}`", f"{size.parameters / 1e6:.2f}", f"{size.multiply_adds / 1e9:.1f}"]
+        + [PUBLISHED[name]]
+        for name, size in sizes.items()
+    ]
+    head = ["network", "parameters, million", "multiply-adds, billion", "published, million"]
+    return head, rows
 
 
 OPEN_CHOICES = {
@@ -196,19 +250,71 @@ def layer_against_its_twin():
 
 
 def learned_layer():
-    """The sigma and the lambda2 that `slim` has learned, and the Gaussian of that sigma.
-
-    Holds the paragraph on what the network did learn at its end: the weight of the pixel itself,
-    and of each of the four next to it.
-    """
+    """The sigma and the lambda2 that `slim` has learned. Holds the sentence on both."""
     learned = model_card("slim")["std"]
-    kernel = std.gaussian_matrix(64, torch.tensor(learned["sigma"]))[31]
     return {
         "card-sigma": f"{learned['sigma']:.2f}",
         "card-lambda2": f"{learned['lambda2']:.2f}",
-        "own-tap": f"{float(kernel[31] ** 2):.2f}",
-        "next-tap": f"{float(kernel[31] * kernel[32]):.2f}",
     }
+
+
+# --- the live figure ---------------------------------------------------------------------------
+
+
+def played(**moved):
+    """What the live figure shows when some of its controls have been moved."""
+    parameters = {control.name: control.value for control in live.CONTROLS}
+    return live.compute(parameters | moved)
+
+
+def opening_of_the_figure():
+    """What the figure shows first, and with c pulled to 1.
+
+    Holds the sentence that the layer makes the Dice of its first crop a little worse, and the
+    first answer below the figure: it is the prior.
+    """
+    first, sure = played(), played(source=live.BY_HAND, c=1.0)
+    plain = int((first["input"] > 0).sum())
+    assert first["dice"] < sure["dice"] <= first["plain_dice"] + 0.002, "change the text"
+    assert plain - first["area"] > 3 * abs(plain - sure["area"]), "change the text"
+    return {
+        "play-dice": f"{first['dice']:.3f}",
+        "play-plain": f"{first['plain_dice']:.3f}",
+        "play-c": f"{first['c']:.2f}",
+        "play-area": f"{first['area']:d}",
+        "play-plain-area": f"{plain:d}",
+        "play-sure-area": f"{sure['area']:d}",
+        "play-sure": f"{sure['dice']:.3f}",
+    }
+
+
+def answers_of_the_figure():
+    """What the three other tasks below the figure show. Holds their answers."""
+    worst = played(crop="worst Dice", lambda1=0.0, lambda2=0.0)
+    assert worst["input"].max() < 0 and worst["area"] == 0, "change the text"
+    false = {"crop": "no nodule, most marked", "source": live.BY_HAND}
+    marked, doubted, pushed = (
+        played(**false, c=c, lambda2=weight)["area"]
+        for c, weight in ((1.0, live.LAMBDA2), (0.0, live.LAMBDA2), (0.0, 8.0))
+    )
+    assert marked > doubted > pushed > 0, "change the text"
+    texts = {
+        "worst-logit": f"{worst['input'].max():.1f}".replace("-", "\N{MINUS SIGN}"),
+        "false-area": f"{marked:d}",
+        "false-doubted": f"{doubted:d}",
+        "false-pushed": f"{pushed:d}",
+        "false-logit": f"{played(**false)['input'].max():.1f}",
+    }
+    lost, undecided = [], []
+    for name, crop in (("changed", "most changed by STD"), ("median", "median Dice")):
+        weak, strong = (played(crop=crop, sigma=3.0, lambda1=weight) for weight in (0.0, 4.0))
+        lost.append(weak["area"] - strong["area"])
+        undecided.append((np.abs(weak["input"]) < 1).sum())
+        texts[f"{name}-weak"] = f"{weak['area']:d}"
+        texts[f"{name}-strong"] = f"{strong['area']:d}"
+        texts[f"{name}-undecided"] = f"{undecided[-1]:d}"
+    assert lost[0] > 2 * lost[1] and undecided[0] > 2 * undecided[1], "change the text"
+    return texts
 
 
 # --- the crops of the demo set -----------------------------------------------------------------
@@ -234,11 +340,12 @@ def moved_pixels(truth, mask, plain, output):
 def lowest_quarter(truth, scores, ranked):
     """The mean Dice, the misses, and how many of the lowest quarter are misses or small nodules.
 
-    Holds the sentences below the figure of the ranks.
+    Holds the sentences below the figure of the ranks, and its caption: these are half at least.
     """
     area = truth.sum((1, 2))
     lowest = ranked[: len(ranked) // 4]
     excused = (scores[lowest] == 0) | (area[lowest] < np.median(area[ranked]) / 2)
+    assert excused.sum() >= len(lowest) / 2, "change the text"
     return {
         "demo-nodules": f"{len(ranked):d}",
         "demo-mean": f"{scores[ranked].mean():.2f}",
@@ -248,21 +355,17 @@ def lowest_quarter(truth, scores, ranked):
     }
 
 
-def branches_together(truth, mask, output, ranked):
-    """Where the classifier doubts: by rank, and in empty crops that get an outline.
+def marked_empty_crops(truth, mask, output):
+    """How many empty crops get an outline, and how sure the classifier is of a nodule there.
 
-    Holds the paragraph "do the branches fail together?".
+    Holds the sentences on empty crops.
     """
-    c = output.nodule.numpy()
     empty = ~truth.any((1, 2))
     marked = empty & mask.any((1, 2))
-    lower, upper = np.split(ranked, [len(ranked) // 2])
     return {
-        "doubt-lower": f"{(c[lower] < 0.9).mean():.0%}",
-        "doubt-upper": f"{(c[upper] < 0.9).mean():.0%}",
         "empty-marked": f"{marked.sum():d}",
         "empty-all": f"{empty.sum():d}",
-        "empty-c": f"{np.median(c[marked]):.2f}",
+        "empty-c": f"{np.median(output.nodule.numpy()[marked]):.2f}",
     }
 
 

@@ -21,7 +21,7 @@ def shares_of_cost(counted):
 
     counted: the network's `Summary`; blocks with one number or two are left out.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(7.4, 4.8), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(5.6, 4.8), sharey=True)
     rows = [row for row in counted.rows if row.name not in ("FC", "last", "std")]
     names = [row.name for row in rows]
     colours = [
@@ -29,15 +29,15 @@ def shares_of_cost(counted):
         for name in names
     ]
     titles = {
-        "parameters": f"parameters: {counted.parameters / 1e6:.1f} million",
-        "multiply_adds": f"multiply-adds: {counted.multiply_adds / 1e9:.1f} billion",
+        "parameters": f"parameters:\n{counted.parameters / 1e6:.1f} million",
+        "multiply_adds": f"multiply-adds:\n{counted.multiply_adds / 1e9:.1f} billion",
     }
     for panel, (field, title) in zip(axes, titles.items(), strict=True):
         shares = [100 * getattr(row, field) / getattr(counted, field) for row in rows]
         panel.barh(names, shares, color=colours)
-        panel.set(xlabel="%", title=title, xlim=(0, 1.15 * max(shares)))
+        panel.set(xlabel="%", title=title, xlim=(0, 1.25 * max(shares)))
         for place, share in enumerate(shares):
-            panel.text(share, place, f" {share:.1f}", va="center", fontsize=8)
+            panel.text(share, place, f" {share:.1f}", va="center", fontsize=9)
         panel.grid(axis="y", visible=False)
         panel.set_axisbelow(True)
     axes[0].invert_yaxis()
@@ -49,7 +49,7 @@ def saturation(gradient):
     gradient(logit, truth, from_logits): the chapter's function, which returns both, the
     derivative first.
     """
-    figure, axes = plt.subplots(1, 2)
+    figure, axes = plt.subplots(1, 2, figsize=(5.6, 2.7))
     logits = np.linspace(-10, 40, 501)
     for from_logits, label, style in (
         (True, "from logits", "-"),
@@ -58,7 +58,7 @@ def saturation(gradient):
         slopes, values = zip(*(gradient(z, 0, from_logits) for z in logits), strict=True)
         axes[0].plot(logits, values, style, label=label)
         axes[1].plot(logits, slopes, style, label=label)
-    axes[0].set(xlabel="logit", ylabel="cross-entropy, y = 0", ylim=(-5, 130))
+    axes[0].set(xlabel="logit", ylabel="cross-entropy, y = 0", ylim=(-5, 165))
     axes[1].set(xlabel="logit", ylabel="derivative", ylim=(-0.1, 1.15))
     axes[0].legend(loc="upper left")
 
@@ -68,17 +68,17 @@ def from_crop_to_mask(images, truth, output, rows):
 
     rows: the numbers of the two crops.
     """
-    figure, axes = plt.subplots(2, 4, figsize=(7.4, 4.2))
+    figure, axes = plt.subplots(2, 4, figsize=(5.8, 3.5))
     for (crop, logits, plain, mask), row in zip(axes, rows, strict=True):
         u, x = output.u[row, 0], output.mask[row, 0]
         crop.imshow(images[row, 0], cmap="gray", vmin=0, vmax=1)
         crop.contour(truth[row], [0.5], linewidths=1.3, **TRUTH)
-        crop.set_title(f"crop, c = {float(output.nodule[row]):.2f}")
+        crop.set_title(f"crop\nc = {float(output.nodule[row]):.2f}", fontsize=10)
         logits.imshow(u, cmap="RdBu", vmin=-8, vmax=8)
-        logits.set_title("logits u, −8 to 8")
+        logits.set_title("logits u\n−8 to 8", fontsize=10)
         plain_dice, mask_dice = (dice(on.numpy(), truth[row]) for on in (u > 0, x > 0.5))
-        plots.show_field(plain, torch.sigmoid(u), f"Sig(u): Dice {plain_dice:.3f}")
-        plots.show_field(mask, x, f"x: Dice {mask_dice:.3f}")
+        plots.show_field(plain, torch.sigmoid(u), f"Sig(u)\nDice {plain_dice:.3f}")
+        plots.show_field(mask, x, f"mask x\nDice {mask_dice:.3f}")
         crop.set_axis_off()
         logits.set_axis_off()
 
@@ -96,11 +96,11 @@ def crops_by_rank(images, truth, output, scores, ranked):
         (0.5, ranked, "median"),
         (0.25, ranked, "lower quartile"),
         (0, ranked, "worst"),
-        (0, doubted, "empty, c smallest"),
-        (0.5, doubted, "empty, c median"),
-        (1, doubted, "empty, c largest"),
+        (0, doubted, "c smallest"),
+        (0.5, doubted, "c median"),
+        (1, doubted, "c largest"),
     ]
-    figure, axes = plt.subplots(2, 4, figsize=(7.4, 4.3))
+    figure, axes = plt.subplots(2, 4, figsize=(5.8, 4.1))
     for panel, (place, rows, name) in zip(axes.flat, picks, strict=True):
         row = rows[round(place * (len(rows) - 1))]
         panel.imshow(images[row, 0], cmap="gray", vmin=0, vmax=1)
@@ -111,26 +111,6 @@ def crops_by_rank(images, truth, output, scores, ranked):
         ):
             if field.min() < level < field.max():
                 panel.contour(field, [level], linewidths=1.3, **line)
-        score = f"Dice {scores[row]:.2f}, " if truth[row].any() else ""
+        score = f"Dice {scores[row]:.2f}\n" if truth[row].any() else "no nodule\n"
         panel.set_title(f"{name}\n{score}c = {float(output.nodule[row]):.2f}", fontsize=9)
         panel.set_axis_off()
-
-
-def parts_of_the_block(own, given, after):
-    """Draw what a block makes of each of its inputs, and their sum, in four channels.
-
-    own, given, after: (channels, H, W), from the U-Net, from the classifier, and their sum. The
-    channels are those in which the sum varies most.
-    """
-    maps = {"from the U-Net": own, "from the classifier": given, "their sum": after}
-    strongest = after.var((1, 2)).argsort(descending=True)[:4].tolist()
-    figure, axes = plt.subplots(3, 4, figsize=(7.4, 5.8))
-    for row, (label, part) in zip(axes, maps.items(), strict=True):
-        for panel, channel in zip(row, strongest, strict=True):
-            scale = max(float(each[channel].abs().quantile(0.99)) for each in maps.values())
-            panel.imshow(part[channel], cmap="RdBu", vmin=-scale, vmax=scale)
-            panel.set(xticks=[], yticks=[])
-            panel.grid(False)
-        row[0].set_ylabel(label)
-    for panel, channel in zip(axes[0], strongest, strict=True):
-        panel.set_title(f"channel {channel}")

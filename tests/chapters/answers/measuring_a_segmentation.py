@@ -4,16 +4,6 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.spatial import KDTree
 
-from nodule_lesson.evaluation import measures
-
-
-def contour(mask):
-    """The package's own."""
-    contour = np.zeros_like(mask)
-    _, rows, columns = measures._contour(mask[None])
-    contour[rows, columns] = True
-    return contour
-
 
 def assd(x, y, spacing):
     """Nearest neighbours in trees."""
@@ -28,3 +18,13 @@ def misses(dice, iou):
         return 1 - d / brentq(lambda x: d / x - j / (x / (2 - x)), 0.01, 1.99)
 
     return np.array([share(d, j) for d, j in zip(dice, iou, strict=True)])
+
+
+def alarms(a, b, W):
+    """The number of pixels at which the pooled Dice has fallen to b, found by search."""
+
+    def false_pixels(a, b, W):
+        overlap = a * W / 2
+        return brentq(lambda more: 2 * overlap / (W + more) - b, 0, 1e6, xtol=1e-10)
+
+    return np.array([false_pixels(*each) for each in zip(a, b, W, strict=True)])
