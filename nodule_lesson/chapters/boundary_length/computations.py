@@ -14,7 +14,7 @@ OUTSIDE = -3.0  # the logit around the disc
 def shares_kept(radii, *, sigma, epsilon, iterations, lambda1=1.0):
     """The share of a disc's pixels that stay above one half after some steps of the layer.
 
-    The disc has one logit, each of HEIGHTS in turn, and OUTSIDE around it; radii are in pixels.
+    The logit is each of HEIGHTS in turn in the disc, and OUTSIDE around it; radii are in pixels.
     Returns a tensor (radii, heights).
     """
     weights = {"sigma": sigma, "epsilon": epsilon, "lambda1": lambda1, "iterations": iterations}
@@ -28,7 +28,7 @@ def shares_kept(radii, *, sigma, epsilon, iterations, lambda1=1.0):
 
 
 def lowest_heights(shares, least):
-    """For each radius the lowest of HEIGHTS at which at least this share is kept, and any at all."""
+    """For each radius the lowest of HEIGHTS at which this share is kept, and a pixel at all."""
     enough = (shares >= least) & (shares > 0)
     assert enough.any(1).all()
     return HEIGHTS[enough.double().argmax(1)].tolist()

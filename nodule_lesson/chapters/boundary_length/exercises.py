@@ -95,7 +95,7 @@ layer = Exercise(
             lambda p, m: (m, p / (m * _ROOT)),
         "K(1 - 2x) reaches from -1 to 1, so a logit moves by lambda1, not by twice as much.":
             lambda p, m: (m / 2, 2 * p * _ROOT / m),
-        "a logit moves by up to lambda1 in each direction; this moves it by twice what is allowed.":
+        "a logit moves by up to lambda1 in each direction; this allows twice too much.":
             lambda p, m: (2 * m, p * _ROOT / (2 * m)),
         "the price is that of lambda1 = 1; the second condition changes lambda1.":
             lambda p, m: (1.0, p * _ROOT),

@@ -1,12 +1,9 @@
 """Numbers in the text on the boundary length. Each function returns texts by name.
 
-The chapter's own measures are handed over: `estimated_length(x, sigma)`, the length of the outline
-of x in pixels; `disc_errors(r, sigma, places)`, relative errors of that length for a disc of the
-radius r with its centre at several places; and `edge_error(degrees, sigma)`, the same for a
-straight edge.
+The chapter's own measures are handed over: `disc_errors(r, sigma, places)`, relative errors of the
+estimated length of a disc of the radius r with its centre at several places; and
+`edge_error(degrees, sigma)`, the same for a straight edge.
 """
-
-import math
 
 import numpy as np
 
@@ -75,25 +72,6 @@ def small_discs(disc_errors):
 def tiny_sigma(edge_error, sigma=0.4):
     """The share of its length that an edge along the rows reports at a tiny sigma, in per cent."""
     return {"length-tiny": f"{100 * (1 + edge_error(0, sigma)):.0f}"}
-
-
-def missing_pixels(estimate, error_of_edges):
-    """What a square of side 40 in the middle of the image lacks at sigma = 2, and why, in pixels.
-
-    Holds the sentence that its four corners and the error of its edges are all that is missing.
-    estimate: the estimated length of its outline. error_of_edges: the relative error of an edge
-    along rows and columns.
-    """
-    length = 160
-    corners = 4 * 2.0 / math.sqrt(2 * math.pi)
-    grid = length * -error_of_edges
-    missing = length - estimate
-    assert abs(missing - corners - grid) < 0.2
-    return {
-        "square-missing": f"{missing:.1f}",
-        "square-corners": f"{corners:.1f}",
-        "square-grid": f"{grid:.1f}",
-    }
 
 
 def smallest_discs(radii, rule, exact, soft, sharp, sigma=2.0):
