@@ -8,7 +8,8 @@ import torch
 from scipy import integrate
 
 from nodule_lesson import std
-from nodule_lesson.chapters.boundary_length import facts
+from nodule_lesson.chapters.boundary_length import computations, facts
+from nodule_lesson.chapters.boundary_length import exercises as checks
 from nodule_lesson.chapters.boundary_length.live import SHAPES, compute, shape, true_length
 
 ROOT = math.sqrt(2 * math.pi)
@@ -151,27 +152,57 @@ def test_the_window_and_the_small_discs_take_the_worst_of_the_mean_errors():
     assert facts.small_discs(made_up) == {"length-small-low": "3", "length-small-high": "10"}
 
 
-def test_what_the_square_lacks_has_two_causes():
-    """By numpy alone: the sum over pairs of pixels, with the taps of a Gaussian of sigma 2."""
-    i = np.arange(96)
-    taps = np.exp(-((i[:, None] - i) ** 2) / 8) / np.exp(-(np.arange(-95, 96) ** 2) / 8).sum()
-    line = ((i >= 28) & (i < 68)).astype(float)
-    inside = line @ taps @ line
-    estimate = ROOT / 2 * (40 * 40 - inside**2)
-    edge = ROOT / 2 * (40 - inside) / 2 - 1
-    texts = facts.missing_pixels(estimate, edge)
-    assert texts["border-missing"] == f"{160 - estimate:.1f}"
-    assert texts["border-corners"] == f"{8 / ROOT:.1f}"
+def test_a_wall_pays_no_more_than_its_thickness():
+    """Drawn on the grid, between two columns far from the border."""
+    for w, sigma in ((3, 2.0), (4, 4.0), (6, 2.0)):
+        x = torch.zeros(81, 81, dtype=torch.float64)
+        x[40 : 40 + w] = 1
+        paid = (x * std.gaussian_blur(1 - x, sigma))[:, 40].sum() * ROOT / sigma
+        assert float(paid) == pytest.approx(checks.wall.right(w, sigma), rel=0.03)
+
+
+def test_the_answers_to_the_tasks_hold():
+    texts = facts.answers()
+    row = {(n, z, s): compute({"shape": n, "size": z, "sigma": s}) for n, z, s in
+           (("disc", 24, 12.0), ("square", 24, 0.6), ("half-plane", 3, 6.0))}  # fmt: skip
+    errors = [100 * (1 - each["estimate"] / each["length"]) for each in row.values()]
+    assert texts["turn-wide"] == f"{errors[0]:.1f}"
+    assert texts["turn-square"] == f"{errors[1]:.0f}"
+    assert texts["turn-strip-wide"] == f"{errors[2]:.0f}"
+
+
+# --- which discs survive ------------------------------------------------------------------------
+
+
+def test_a_hard_disc_is_worth_what_its_energy_says():
+    radii = [2, 4, 9]
+    rule, exact = computations.heights_worth_keeping(radii, sigma=2.0, lambda1=0.7)
+    for r, by_rule, height in zip(radii, rule, exact, strict=True):
+        assert by_rule == pytest.approx(2 * 0.7 * 2.0 / ROOT / r)
+        x = torch.as_tensor(shape("disc", r, 40))
+        u = torch.where(x > 0, height, -3.0).double()
+        energy = std.std_energy(x, u, sigma=2.0, lambda1=0.7)  # the entropy of a hard mask is 0
+        assert float(energy) == pytest.approx(0, abs=1e-3)
+
+
+def test_shares_grow_with_the_height_and_start_where_a_lone_run_says():
+    shares = computations.shares_kept([2, 5], sigma=2.0, epsilon=1.0, iterations=10)
+    assert shares.shape == (2, len(computations.HEIGHTS))
+    assert (shares.diff(dim=1) >= 0).all() and (shares[:, -1] == 1).all()
+    first, most = (computations.lowest_heights(shares, least)[1] for least in (0, 0.9))
+    x = torch.as_tensor(shape("disc", 5, 30)) > 0
+    for height, some, many in ((first - 0.02, 0, 0), (first + 0.01, 1, 0), (most + 0.01, 1, 1)):
+        u = torch.where(x, height, -3.0).double()
+        kept = std.soft_threshold_dynamics(u, sigma=2.0)[x] > 0.5
+        assert bool(kept.any()) == some and (float(kept.double().mean()) >= 0.9) == many
+
+
+def test_what_the_text_says_of_the_discs_is_held():
+    radii = [2, 4, 10]
+    rule, exact = [0.8, 0.4, 0.16], [0.68, 0.38, 0.157]
+    soft, sharp = ([0.6, 0.2, 0.01], [0.67, 0.49, 0.38]), ([0.63, 0.29, 0.1],) * 2
+    assert facts.smallest_discs(radii, rule, exact, soft, sharp)["disc-large-most"] == "0.38"
+    with pytest.raises(AssertionError):  # no whole disc below
+        facts.smallest_discs(radii, rule, exact, soft, ([0.63, 0.29, 0.1], [0.63, 0.4, 0.1]))
     with pytest.raises(AssertionError):
-        facts.missing_pixels(estimate - 1, edge)
-
-
-def test_the_overlap_is_a_harmonic_mean():
-    truth = np.zeros((4, 4), bool)
-    truth[0] = True
-    u = torch.full((4, 4), -1.0)
-    u[:, 0] = 1.0  # one pixel of four in common
-    x = torch.zeros(4, 4)
-    x[0, :3] = 1.0  # precision 1, sensitivity 3/4
-    texts = facts.overlap_with_truth(u, x, truth)
-    assert texts == {"length-dice-alone": "0.25", "length-dice-chan-vese": "0.86"}
+        facts.smallest_discs(radii, rule, exact, ([0.6, 0.37, 0.01], soft[1]), sharp)

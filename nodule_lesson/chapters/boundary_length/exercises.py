@@ -1,9 +1,9 @@
 """Exercises of the chapter *Why it measures boundary length*."""
 
-import numpy as np
-import torch
+import math
 
-from nodule_lesson import std
+import numpy as np
+
 from nodule_lesson.chapters.exercise import Exercise, blur
 
 _SIGMA, _ROOT = 1.7, np.sqrt(2 * np.pi)
@@ -42,58 +42,62 @@ estimated_length = Exercise(
 )  # fmt: skip
 
 
-def _periodic_blur(field):
-    """The same Gaussian on a field that repeats itself: 3 x 3 copies, cut within their reach."""
-    height, width = field.shape
-    tiles = torch.as_tensor(np.tile(field, (3, 3)))
-    blurred = std.gaussian_blur(tiles, _SIGMA, radius=height)
-    blurred = blurred[height : 2 * height, width : 2 * width]
-    return blurred if torch.is_tensor(field) else blurred.numpy()
+def _inner(w, s):
+    """Of the mean of min(|z|, w): the steps shorter than w, in units of s / sqrt(2 pi)."""
+    return 2 * (1 - np.exp(-(w**2) / (2 * s**2)))
 
 
-def _softness(x):
-    return (x * (1 - x)).sum()
+def _tail(w, s):
+    """The steps longer than w."""
+    return w / s * _ROOT * math.erfc(w / (s * math.sqrt(2)))
 
 
-def _roughness(x, K):
-    return (x * (x - K(x))).sum()
-
-
-# parts(x, blur) -> (softness, roughness), whose sum is <x, K(1 - x)>; blur is periodic.
-two_parts = Exercise(
-    ask=(_FIELD, _periodic_blur),
-    right=lambda x, K: (_softness(x), _roughness(x, K)),
+# wall(w, sigma) -> the length that the term reports per pixel of a wall of the thickness w.
+wall = Exercise(
+    ask=[(1.0, 2.0), (3.0, 1.0), (2.0, 2.0), (5.0, 2.5)],
+    right=lambda w, s: _inner(w, s) + _tail(w, s),
     mistakes={
-        "the one half of the roughness is missing: each pair stands there twice.":
-            lambda x, K: (_softness(x), 2 * _roughness(x, K)),
-        "the sign of the roughness is off: it is a sum of squares.":
-            lambda x, K: (_softness(x), -_roughness(x, K)),
-        "the two parts have changed places.": lambda x, K: (_roughness(x, K), _softness(x)),
-        "these are means over the pixels; wanted are sums.":
-            lambda x, K: (_softness(x) / x.size, _roughness(x, K) / x.size),
-        "the roughness is <x, x - Kx>: this is the whole term <x, K(1 - x)>.":
-            lambda x, K: (_softness(x), _term(x, K)),
-        "this is <x, Kx>: take it from the sum of the squares.":
-            lambda x, K: (_softness(x), (x * K(x)).sum()),
-        "sum each part over the pixels: two numbers are wanted.":
-            lambda x, K: (x * (1 - x), x * (x - K(x))),
+        "this holds for a thick wall: a step longer than the wall carries out no more than w.":
+            lambda w, s: 2.0,
+        "steps longer than w are missing: each of them carries out w.": _inner,
+        "steps shorter than w are missing: they carry out |z|.": _tail,
+        "the tail of the normal distribution has two sides, z > w and z < -w.":
+            lambda w, s: _inner(w, s) + _tail(w, s) / 2,
+        "this is one side of the wall: steps to the left carry out as much as steps to the right.":
+            lambda w, s: (_inner(w, s) + _tail(w, s)) / 2,
+        "this is the term itself; it has to be turned into pixels of length.":
+            lambda w, s: (_inner(w, s) + _tail(w, s)) * s / _ROOT,
+        "here every step carries out the whole wall; a short step carries out |z|.":
+            lambda w, s: w / s * _ROOT,
+        "the mean of a minimum is less than the minimum of the means.":
+            lambda w, s: min(2.0, w / s * _ROOT),
+        "the exponent is w^2 / (2 sigma^2).":
+            lambda w, s: 2 * (1 - np.exp(-(w**2) / s**2)) + _tail(w, s),
+        "P(|z| > w) is math.erfc(w / (sigma sqrt(2))): the root of 2 is missing.":
+            lambda w, s: _inner(w, s) + w / s * _ROOT * math.erfc(w / s),
     },
+    tolerance=1e-4,
 )  # fmt: skip
 
-# weight(price, sigma) -> the lambda1 at which a pixel of outline costs `price`.
-weight_for_price = Exercise(
-    ask=[(0.4, 1.0), (1.0, 2.0), (2.5, 3.5)],
-    right=lambda p, s: p * _ROOT / s,
+# layer(price, most) -> (lambda1, sigma) for a price per pixel and the most that a logit moves.
+layer = Exercise(
+    ask=[(0.4, 1.0), (1.0, 2.0), (2.5, 1.5)],
+    right=lambda p, m: (m, p * _ROOT / m),
     mistakes={
-        "that is the price of a weight; the weight of a price is asked.":
-            lambda p, s: p * s / _ROOT,
-        "sigma is missing.": lambda p, s: p * _ROOT,
-        "the root of 2 pi is missing.": lambda p, s: p / s,
-        "sigma stands upside down: a wider Gaussian needs a smaller weight.":
-            lambda p, s: p * _ROOT * s,
-        "2 pi stands there without its root.": lambda p, s: p * 2 * np.pi / s,
-        "the factor 2 belongs to the iteration, not to the energy.":
-            lambda p, s: p * _ROOT / (2 * s),
-        "twice too much: only the pixels inside pay.": lambda p, s: 2 * p * _ROOT / s,
+        "the two have changed places: lambda1 comes first.": lambda p, m: (p * _ROOT / m, m),
+        "sigma stands upside down: the price grows with sigma.":
+            lambda p, m: (m, m / (p * _ROOT)),
+        "in sigma the root of 2 pi is missing.": lambda p, m: (m, p / m),
+        "in sigma lambda1 is missing: the price is the product of both.":
+            lambda p, m: (m, p * _ROOT),
+        "in sigma 2 pi stands there without its root.": lambda p, m: (m, p * 2 * np.pi / m),
+        "sigma is divided by the root of 2 pi; solve for it once more.":
+            lambda p, m: (m, p / (m * _ROOT)),
+        "K(1 - 2x) reaches from -1 to 1, so a logit moves by lambda1, not by twice as much.":
+            lambda p, m: (m / 2, 2 * p * _ROOT / m),
+        "a logit moves by up to lambda1 in each direction; this allows twice too much.":
+            lambda p, m: (2 * m, p * _ROOT / (2 * m)),
+        "the price is that of lambda1 = 1; the second condition changes lambda1.":
+            lambda p, m: (1.0, p * _ROOT),
     },
 )  # fmt: skip

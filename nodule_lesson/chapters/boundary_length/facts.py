@@ -1,14 +1,51 @@
 """Numbers in the text on the boundary length. Each function returns texts by name.
 
-The chapter's own measures are handed over: `estimated_length(x, sigma)`, the length of the outline
-of x in pixels; `disc_errors(r, sigma, places)`, relative errors of that length for a disc of the
-radius r with its centre at several places; and `edge_error(degrees, sigma)`, the same for a
-straight edge.
+The chapter's own measures are handed over: `disc_errors(r, sigma, places)`, relative errors of the
+estimated length of a disc of the radius r with its centre at several places; and
+`edge_error(degrees, sigma)`, the same for a straight edge.
 """
 
-import math
+import numpy as np
 
-import torch
+from nodule_lesson.chapters.boundary_length import exercises as checks
+from nodule_lesson.chapters.boundary_length.live import length_density, shape, true_length
+
+
+def answers():
+    """The numbers in the answers to the tasks of the live figure, in per cent of the true length.
+
+    Holds what the answers say of them.
+    """
+
+    def error(name, size, sigma):
+        estimate = float(length_density(shape(name, size), sigma).sum())
+        return 100 * (estimate / true_length(name, size) - 1)
+
+    sigmas = np.arange(3, 121) / 10  # those of the slider
+    large = np.array([error("disc", 24, sigma) for sigma in sigmas])
+    good = sigmas[abs(large) < 2]
+    assert (np.diff(good) < 0.11).all()  # one interval
+    small = np.array([error("disc", 6, sigma) for sigma in sigmas])
+    square, tilted = ([error(name, 24, s) for s in (0.6, 3.0)] for name in
+                      ("square", "tilted square"))  # fmt: skip
+    assert square[0] < tilted[0] - 10 and abs(square[1] - tilted[1]) < 1
+    strip = {sigma: error("half-plane", 3, sigma) for sigma in (1.0, 6.0)}
+    # If the border counted, it would pay as much as the edge beside it.
+    assert -11 < strip[1.0] < 0 and strip[6.0] < -50
+    return {
+        "turn-from": f"{good[0]:.1f}",
+        "turn-to": f"{good[-1]:.0f}",
+        "turn-narrow": f"{-error('disc', 24, 0.4):.0f}",
+        "turn-wide": f"{-large[-1]:.1f}",
+        "turn-small": f"{-small.max():.1f}",
+        "turn-small-sigma": f"{sigmas[small.argmax()]:.1f}",
+        "turn-square": f"{-square[0]:.0f}",
+        "turn-tilted": f"{-tilted[0]:.0f}",
+        "turn-square-wide": f"{-square[1]:.1f}",
+        "turn-tilted-wide": f"{-tilted[1]:.1f}",
+        "turn-strip": f"{-strip[1.0]:.0f}",
+        "turn-strip-wide": f"{-strip[6.0]:.0f}",
+    }
 
 
 def window_of_sigma(disc_errors):
@@ -23,7 +60,7 @@ def window_of_sigma(disc_errors):
 def small_discs(disc_errors):
     """The range of the mean errors of discs with a radius of 3 to 5 pixels, in per cent.
 
-    Holds the sentence below the table of small discs, that their outline is always too short.
+    Holds the sentence on small nodules, that their outline is too short on average.
     """
     errors = [
         100 * disc_errors(r, sigma, places=4).mean() for r in (3, 4, 5) for sigma in (1, 1.5, 2)
@@ -32,55 +69,40 @@ def small_discs(disc_errors):
     return {"length-small-low": f"{-max(errors):.0f}", "length-small-high": f"{-min(errors):.0f}"}
 
 
-def missing_pixels(estimate, error_of_edges):
-    """What a square of side 40 in the middle of the image lacks at sigma = 2, and why, in pixels.
+def tiny_sigma(edge_error, sigma=0.4):
+    """The share of its length that an edge along the rows reports at a tiny sigma, in per cent."""
+    return {"length-tiny": f"{100 * (1 + edge_error(0, sigma)):.0f}"}
 
-    Holds the sentence that its four corners and the error of its edges are all that is missing.
-    estimate: the estimated length of its outline. error_of_edges: the relative error of an edge
-    along rows and columns.
+
+def smallest_discs(radii, rule, exact, soft, sharp, sigma=2.0):
+    """The heights that discs of the radii 2, 4 and 10 need: by the rule and in the layer.
+
+    Holds what the text says of the figure. Arguments as in `figures.smallest_discs`.
     """
-    length = 160
-    corners = 4 * 2.0 / math.sqrt(2 * math.pi)
-    grid = length * -error_of_edges
-    missing = length - estimate
-    assert abs(missing - corners - grid) < 0.2
+    for r, by_rule, energy, some, most, jump, all_there in zip(
+        radii, rule, exact, *soft, *sharp, strict=True
+    ):
+        assert energy < 1 and energy < by_rule  # never more than lambda1, and less than the rule
+        if r >= 2 * sigma:
+            assert by_rule < 1.1 * energy
+            assert some < 0.7 * energy  # the soft layer keeps a part of what is not worth keeping
+            assert 0.9 * by_rule / 2 < jump < 0.8 * by_rule
+            assert most > 1.2 * by_rule  # the rim is lost for longer
+        assert all_there - jump < 0.015  # none or all
+    at = {r: i for i, r in enumerate(radii)}
     return {
-        "border-missing": f"{missing:.1f}",
-        "border-corners": f"{corners:.1f}",
-        "border-grid": f"{grid:.1f}",
+        "disc-rule": f"{rule[at[4]]:.2f}",
+        "disc-some": f"{soft[0][at[4]]:.2f}",
+        "disc-most": f"{soft[1][at[4]]:.2f}",
+        "disc-large-rule": f"{rule[at[10]]:.2f}",
+        "disc-large-some": f"{soft[0][at[10]]:.2f}",
+        "disc-large-most": f"{soft[1][at[10]]:.2f}",
+        "disc-tiny-rule": f"{rule[at[2]]:.2f}",
+        "disc-tiny": f"{exact[at[2]]:.2f}",
     }
 
 
-def two_regularisers(u, by_std, by_tv, estimated_length):
-    """Largest values, the error of total variation after 100 steps, and the price of a speck.
-
-    Holds the comparison of the boundary term with total variation.
-    u: (H, W), logits. by_std, by_tv: all iterates, each (H, W), with the boundary term and with
-    total variation; the last one of by_tv stands for its limit.
-    """
-    speck = torch.zeros(33, 33, dtype=torch.float64)
-    speck[16, 16] = 1
-    return {
-        "length-range-std": f"{float(by_std[10].max()):.2f}",
-        "length-range-tv": f"{float(by_tv[-1].max()):.2f}",
-        "length-range-plain": f"{float(torch.sigmoid(u).max()):.2f}",
-        "length-tv-error": f"{float((by_tv[100] - by_tv[-1]).abs().max()):.2f}",
-        "length-speck-std": f"{estimated_length(speck, 2.0):.2f}",
-    }
-
-
-def overlap_with_truth(u, x, truth):
-    """The Dice overlap with the truth, without neighbours and with them.
-
-    Holds the sentence below the figure of Chan and Vese's model.
-    u, x, truth: (H, W); the logits, the settled field in [0, 1], and a boolean array.
-    """
-    truth = torch.as_tensor(truth)
-
-    def dice(mask):
-        return 2 * float((mask & truth).sum()) / float(mask.sum() + truth.sum())
-
-    return {
-        "length-dice-alone": f"{dice(u > 0):.2f}",
-        "length-dice-chan-vese": f"{dice(x > 0.5):.2f}",
-    }
+def thin_walls():
+    """What walls as thick as sigma and twice sigma report per pixel, in the solution."""
+    return {f"wall-{name}": f"{checks.wall.right(w, 1.0):.2f}" for name, w in
+            (("one", 1.0), ("two", 2.0))}  # fmt: skip

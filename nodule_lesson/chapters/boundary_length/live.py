@@ -23,7 +23,7 @@ CAPTION = (
     "<strong>Live.</strong> Left, what each pixel pays, x · K(1 − x) · √(2π)/σ, and the true "
     "outline: the sum over the pixels is the estimated length. Right, estimated by true length "
     "over σ; the two lines are σ = 2 and σ = size/4, and between them the estimate can be "
-    "trusted. The half-plane lies against the left border of the image, where it pays nothing."
+    "trusted. The ring's hole has half its size; the half-plane lies against the left border."
 )
 ALT = (
     "On the left a disc drawn as a bright band along its outline. On the right a curve of "

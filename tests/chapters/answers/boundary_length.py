@@ -2,8 +2,9 @@
 
 import math
 
-import numpy as np
+from scipy.integrate import quad
 from scipy.optimize import brentq
+from scipy.stats import norm
 
 
 def estimated_length(x, blur, sigma):
@@ -12,17 +13,13 @@ def estimated_length(x, blur, sigma):
     return math.sqrt(2 * math.pi) / sigma * math.fsum(a * b for a, b in pairs)
 
 
-def two_parts(x, blur):
-    """Roughness as a sum over pairs of pixels, with a blur that knows no border."""
-    impulse = np.zeros_like(x)
-    impulse[0, 0] = 1
-    squares = [
-        weight * ((x - np.roll(x, shift, (0, 1))) ** 2).sum()
-        for shift, weight in np.ndenumerate(blur(impulse))
-    ]
-    return [0.25 * x.size - ((x - 0.5) ** 2).sum(), sum(squares) / 2]
+def wall(w, sigma):
+    """The mean over steps, by quadrature."""
+    paid = quad(lambda z: min(z, w) * norm.pdf(z, scale=sigma), 0, 12 * sigma, points=[w])[0]
+    return 2 * paid * math.sqrt(2 * math.pi) / sigma
 
 
-def weight_for_price(price, sigma):
+def layer(price, most):
     """The root of the gap."""
-    return brentq(lambda weight: weight * sigma / math.sqrt(2 * math.pi) - price, 0, 10)
+    gap = lambda sigma: most * sigma / math.sqrt(2 * math.pi) - price  # noqa: E731
+    return most, brentq(gap, 0, 50)
