@@ -59,7 +59,7 @@ separable_costs = Exercise(
 )  # fmt: skip
 
 
-def _largest(n, level=1 / np.sqrt(2), whole=np.floor):
+def _largest(n, level=0.5**0.5, whole=np.floor):
     """The largest rate whose share along an axis, (1 + 2 (1 - d / n)) / 3, is the level."""
     return whole(n * (3 - 3 * level) / 2)
 
