@@ -64,7 +64,7 @@ def _papers(pairs):
 # attached: whether c enters the last layer without being detached.
 hears = Exercise(
     ask=[
-        ([("S2", "C1"), ("S3", "C2")], False),
+        ([("S3", "C2"), ("S2", "C1")], False),
         ([("S4", "C2"), ("S2", "C3")], False),
         ([("S2", "C2"), ("S3", "C3"), ("S4", "C4"), ("S5", "C5")], False),
         ([("S5", "C1")], False),

@@ -26,14 +26,17 @@ def pairs(calls):
                 box = {"boxstyle": "round,pad=0.35", "fc": face, "ec": colour}
                 y = level[found[stage].shape[-1]]
                 panel.text(x, y, stage, ha="center", va="center", fontsize=11, bbox=box)
-        for to, source in met.items():
-            ends = [(1.6, level[found[to].shape[-1]]), (0, level[found[source].shape[-1]])]
-            arrow = {"arrowstyle": "-|>", "color": plots.GREEN, "lw": 1.6, "shrinkA": 18}
-            panel.annotate("", *ends, arrowprops={**arrow, "shrinkB": 18})
+        chains = [(f"{kind}{n}", f"{kind}{n + 1}", 13) for kind in "CS" for n in range(1, 5)]
+        for start, end, gap in [*chains, *((source, to, 18) for to, source in met.items())]:
+            ends = [(columns[k[0]][0], level[found[k].shape[-1]]) for k in (end, start)]
+            colour = plots.GREEN if start[0] != end[0] else plots.MUTED
+            arrow = {"arrowstyle": "-|>", "color": colour, "lw": 1.4, "shrinkA": gap}
+            panel.annotate("", *ends, arrowprops={**arrow, "shrinkB": gap})
         panel.set(xlim=(-0.7, 2.2), ylim=(-len(sizes) + 0.5, 0.5), title=title, xticks=[])
         panel.set_yticks(list(level.values()), [f"{size}×{size}" for size in level], fontsize=10)
         panel.spines[:].set_visible(False)
         panel.tick_params(length=0)
+        panel.grid(False)
     panels[0].set_ylabel("size of the map")
 
 

@@ -114,5 +114,6 @@ def draw(parameters, result):
     axes.axvline(size, **LINES["cursor"])
     axes.set(xlabel="side n of the map", ylabel="% of products with the map", ylim=(0, 103))
     never = 9 - result["ever"]
-    axes.legend(title=f"{100 * result['share']:.0f} % here, {never} of 9 taps dead", frameon=False)
+    axes.set_title(f"{100 * result['share']:.0f} % here, {never} of 9 taps dead")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
