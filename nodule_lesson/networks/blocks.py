@@ -134,12 +134,12 @@ class ASPP(nn.Module):
 
 # --- how features of the classifier enter the U-Net ----------------------------------------------
 #
-# Each takes a feature s of the U-Net (N, segmentation, H, W) and a feature c of the classifier (N,
+# Each takes a feature s of the U-Net (N, segmentation, H, W) and a feature f of the classifier (N,
 # classification, H, W). Its output (N, out_channels, H, W) feeds the next stage and the skip.
 
 
 class CombinationBlock(nn.Module):
-    """The paper's block: 1x1 on c, concatenation with s, 1x1 to s's channels, 3x3 separable.
+    """The paper's block: 1x1 on f, concatenation with s, 1x1 to s's channels, 3x3 separable.
 
     The paper names three convolutions and nothing between them, so by default the block is linear.
     activation=True adds batch normalisation and ReLU behind both 1x1 convolutions.
@@ -152,8 +152,8 @@ class CombinationBlock(nn.Module):
         self.spread = DepthwiseSeparableConv(segmentation, segmentation)
         self.out_channels = segmentation
 
-    def forward(self, s, c):
-        return self.spread(self.fuse(torch.cat([s, self.translate(c)], 1)))
+    def forward(self, s, f):
+        return self.spread(self.fuse(torch.cat([s, self.translate(f)], 1)))
 
 
 def _pointwise(inputs, outputs, activation):
@@ -164,21 +164,21 @@ def _pointwise(inputs, outputs, activation):
 
 
 class Concatenation(nn.Module):
-    """The concatenation of s and c, left to the next layer: the simplest alternative."""
+    """The concatenation of s and f, left to the next layer: the simplest alternative."""
 
     def __init__(self, segmentation, classification):
         super().__init__()
         self.out_channels = segmentation + classification
 
-    def forward(self, s, c):
-        return torch.cat([s, c], 1)
+    def forward(self, s, f):
+        return torch.cat([s, f], 1)
 
 
 class LinearCombination(nn.Module):
-    """a s + b c with two learned numbers per channel, half a cross-stitch unit (Misra 2016).
+    """a s + b f with two learned numbers per channel, half a cross-stitch unit (Misra 2016).
 
     It is half a unit, since the classifier gets nothing back. The initial values are a = 0.9 and
-    b = 0.1. Raises ValueError unless s and c have the same number of channels.
+    b = 0.1. Raises ValueError unless s and f have the same number of channels.
     """
 
     def __init__(self, segmentation, classification):
@@ -192,15 +192,15 @@ class LinearCombination(nn.Module):
         self.b = nn.Parameter(torch.full((segmentation, 1, 1), 0.1))
         self.out_channels = segmentation
 
-    def forward(self, s, c):
-        return self.a * s + self.b * c
+    def forward(self, s, f):
+        return self.a * s + self.b * f
 
 
 class UpsampledCombination(CombinationBlock):
-    """The paper's block for a c of half the size, which is enlarged by repeating its pixels."""
+    """The paper's block for an f of half the size, which is enlarged by repeating its pixels."""
 
-    def forward(self, s, c):
-        return super().forward(s, F.interpolate(c, size=s.shape[-2:]))
+    def forward(self, s, f):
+        return super().forward(s, F.interpolate(f, size=s.shape[-2:]))
 
 
 # --- the residual network ------------------------------------------------------------------------

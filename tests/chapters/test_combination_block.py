@@ -32,12 +32,11 @@ def block():
 
 
 def test_the_exercises_speak_of_the_packages_block(block):
-    """The dense kernel computes what the block does; the change cannot be seen behind it."""
+    """Its equation is the block's kernel; the hidden change cannot be seen behind the block."""
     A, P = by_numpy(block), pointwise_weights(block)[2]
     s, f = torch.randn(2, 5, 9, 7).double(), torch.randn(2, 3, 9, 7).double()
-    kernel = torch.from_numpy(
-        checks.dense_kernel.right(A, block.spread[0].weight[:, 0].numpy(), P)
-    )
+    depthwise = block.spread[0].weight[:, 0].numpy()
+    kernel = torch.from_numpy(np.einsum("oj,jyx,ji->oiyx", P, depthwise, A))
     dense = torch.nn.functional.conv2d(torch.cat([s, f], 1), kernel, padding=1)
     torch.testing.assert_close(dense, block(s, f), rtol=0, atol=1e-12)
 
@@ -197,6 +196,15 @@ def test_the_shares_are_told_in_per_cent():
     assert list(texts.values()) == ["50", "62", "25", "38"]
     with pytest.raises(AssertionError):
         facts.variance_left_out({"trained": values[:, ::-1]})
+
+
+def test_who_hears_is_held():
+    counts = {"none": 0, "S2": 1, "S3": 2, "S4": 3, "S5": 4, "all four": 4, "enlarged": 5}
+    norms = {place: np.arange(6) < count for place, count in counts.items()}
+    facts.who_hears(norms)
+    norms["enlarged"] = np.arange(6) < 4
+    with pytest.raises(AssertionError, match="enlarged"):
+        facts.who_hears(norms)
 
 
 def test_gradients_are_compared_in_c1_to_c4():

@@ -53,6 +53,17 @@ def test_the_numbers_of_s5():
     ] == [1, 9]
 
 
+def test_the_answers_of_the_chapter():
+    """What the answers to *Your turn* say of rates 5, 7, 8 and 10."""
+    five = taps.compute({"size": 8, "rate": 5, "row": 3, "column": 3})
+    np.testing.assert_array_equal(five["field"] == 1, np.pad(np.ones((2, 2), bool), 3))
+    assert five["field"].max() == 4 and five["ever"] == 9
+    assert [
+        taps.compute({"size": 8, "rate": d, "row": 0, "column": 0})["ever"] for d in (7, 8)
+    ] == [9, 1]
+    assert taps.share(22, 10) < 0.5 < taps.share(23, 10)
+
+
 def test_the_page_counts_the_same(node):
     settings = [
         {"size": n, "rate": d, "row": (3 * n) // 4, "column": n // 3}
@@ -68,6 +79,11 @@ def test_the_page_counts_the_same(node):
         assert float(share.removesuffix(" %")) == pytest.approx(100 * result["share"], abs=0.051)
         assert side == f"{result['wanted']} × {result['wanted']} inputs"
         *of_rates, chosen = state["plots"]["Products with the map, not with its padding"]["curves"]
+        labels = [f"rate {rate}" for rate in taps.RATES] + [f"yours: {p['rate']}"]
+        assert [curve["label"] for curve in (*of_rates, chosen)] == labels
+        assert len({curve["kind"] for curve in (*of_rates, chosen)}) == 5, "each can be told apart"
+        low, high = result["field"].min(), result["field"].max()
+        assert state["titles"]["Taps on the map"] == f"Taps on the map: {low:.0f} to {high:.0f}"
         for curve, rate in zip((*of_rates, chosen), (*taps.RATES, p["rate"]), strict=True):
             np.testing.assert_array_equal(curve["x"], taps.SIDES)
             np.testing.assert_allclose(curve["y"], 100 * taps.share(taps.SIDES, rate), rtol=1e-12)

@@ -47,6 +47,23 @@ def test_the_figure_begins_with_a_change_that_the_block_cannot_see():
         assert figure.compute(START | {name: START[name] / 2})["change"] > 0.2
 
 
+@pytest.mark.parametrize(
+    "changes, hidden",
+    [
+        ({"a": 1.6}, False),
+        ({"a": 1.6, "p": -0.5}, True),
+        ({"w": 0.4}, False),
+        ({"w": 0.4, "b": 2.0}, True),
+        ({"a": 0.0}, False),
+        ({"a": 0.0, "p": 2.0}, False),
+        ({"a": 0.0, "q": 0.0}, True),
+    ],
+)
+def test_the_answers_of_the_chapter(changes, hidden):
+    """What the answers to *Your turn* say."""
+    assert (figure.compute(START | changes)["change"] < 1e-12) == hidden
+
+
 def test_maps_are_the_same_picture_at_another_size():
     for whole, half in zip(figure.features(), figure.features(32), strict=True):
         small = whole.reshape(32, 2, 32, 2).mean((1, 3))

@@ -4,29 +4,36 @@ import numpy as np
 
 from nodule_lesson.chapters.exercise import Exercise
 
-# count(S, C) -> the weights of a combination block without biases, an integer. S and C are not
+# count(n_S, n_C) -> the weights of a combination block without biases, an integer. They are not
 # always equal, so that swaps show.
 block_parameters = Exercise(
     ask=[(128, 64), (256, 256), (7, 3)],
     right=lambda s, c: c * c + (s + c) * s + 9 * s + s * s,
     mistakes={
-        "the first 1x1 is missing: it takes f from C to C channels.":
+        "the first 1x1 is missing: it takes f from n_C to n_C channels.":
             lambda s, c: (s + c) * s + 9 * s + s * s,
-        "the 3x3 is depthwise separable; a dense one would have 9 S S weights.":
+        "the 3x3 is depthwise separable; a dense one would have 9 n_S n_S weights.":
             lambda s, c: c * c + (s + c) * s + 9 * s * s,
-        "S S weights are missing: the second 1x1 has S + C inputs, and behind the 3x3 within "
-        "each channel comes a 1x1 across channels, S to S.":
+        "n_S n_S weights are missing: the second 1x1 has n_S + n_C inputs, and behind the 3x3 "
+        "within each channel comes a 1x1 across channels, n_S to n_S.":
             lambda s, c: c * c + (s + c) * s + 9 * s,
         "the 3x3 within each channel is missing: 9 weights per channel.":
             lambda s, c: c * c + (s + c) * s + s * s,
-        "the second 1x1 gives S channels, not S + C.":
+        "the third step is missing: a 3x3 within each channel, and a 1x1 across channels behind "
+        "it.": (
+            lambda s, c: c * c + (s + c) * s,
+            lambda s, c: (s + c) * s,
+            lambda s, c: c * c + s * c,
+        ),
+        "the second 1x1 gives n_S channels, not n_S + n_C.":
             lambda s, c: c * c + (s + c) ** 2 + 9 * s + s * s,
-        "the first 1x1 gives C channels, not S.": lambda s, c: c * s + 2 * s * s + 9 * s + s * s,
-        "the 3x3 comes behind the second 1x1: it works on S channels, not on S + C.":
+        "the first 1x1 gives n_C channels, not n_S.":
+            lambda s, c: c * s + 2 * s * s + 9 * s + s * s,
+        "the 3x3 comes behind the second 1x1: it works on n_S channels, not on n_S + n_C.":
             lambda s, c: c * c + (s + c) * s + 9 * (s + c) + (s + c) * s,
         "these convolutions have no bias.":
             lambda s, c: c * c + c + (s + c) * s + s + 9 * s + s + s * s + s,
-        "S and C are exchanged.": lambda s, c: s * s + (s + c) * c + 9 * c + c * c,
+        "n_S and n_C are exchanged.": lambda s, c: s * s + (s + c) * c + 9 * c + c * c,
     },
 )  # fmt: skip
 
@@ -36,64 +43,101 @@ def _normal(seed, *shapes):
     return tuple(random.normal(size=shape) for shape in shapes)
 
 
-def _kernel(A, k, P):
-    return np.einsum("oj,jyx,ji->oiyx", P, k, A)
+def _hearing(pairs, attached, numbers=lambda pairs: [int(c[1]) for _, c in pairs], deepest=max):
+    """Which of C1 to C5 and FC hear the loss; numbers: of the stages that are taken in."""
+    taken = numbers(pairs) + [6] * bool(attached)
+    last = deepest(taken) if taken else 0
+    return [int(number <= last) for number in range(1, 7)]
 
 
-# build(A, k, P) -> the dense 3x3 kernel, (S, S + C, 3, 3), that the whole block amounts to.
-# A is (S, S + C), both 1x1 convolutions in one; k is (S, 3, 3), the 3x3 within each channel; P is
-# (S, S), the 1x1 behind it. S = 5, C = 3.
-dense_kernel = Exercise(
-    ask=_normal(20154, (5, 8), (5, 3, 3), (5, 5)),
-    right=_kernel,
+def _only(pairs, attached, more=()):
+    taken = {int(c[1]) for _, c in pairs} | set(more if attached else ())
+    return [int(number in taken) for number in range(1, 7)]
+
+
+def _papers(pairs):
+    return [int(s[1]) - 1 for s, _ in pairs]
+
+
+# hears(pairs, attached) -> whether C1, C2, C3, C4, C5 and FC get a gradient from the segmentation
+# loss, six numbers, 1 or 0. pairs: (stage of the U-Net, stage of the classifier) for each block.
+# attached: whether c enters the last layer without being detached.
+hears = Exercise(
+    ask=[
+        ([("S3", "C2"), ("S2", "C1")], False),
+        ([("S4", "C2"), ("S2", "C3")], False),
+        ([("S2", "C2"), ("S3", "C3"), ("S4", "C4"), ("S5", "C5")], False),
+        ([("S5", "C1")], False),
+        ([], False),
+        ([("S3", "C2")], True),
+        ([], True),
+    ],
+    right=_hearing,
     mistakes={
-        "P is missing: the 1x1 across channels, the last step.":
-            lambda A, k, P: np.einsum("jyx,ji->jiyx", k, A),
-        "P is transposed: its rows are outputs.": lambda A, k, P: _kernel(A, k, P.T),
-        "here the 3x3 works behind P; it works on the channels before it.":
-            lambda A, k, P: np.einsum("oj,oyx,ji->oiyx", P, k, A),
-        "each kernel is turned round. PyTorch's convolution does not turn it; the answer to "
-        "an impulse does.": lambda A, k, P: _kernel(A, k[:, ::-1, ::-1], P),
-        "the axes of the kernels are transposed.": lambda A, k, P: _kernel(A, k.swapaxes(1, 2), P),
-        "the nine taps are added up; each has its own matrix P D A.":
-            lambda A, k, P: _kernel(A, k, P).sum((-2, -1)),
-        "the taps stand first; the last two axes are theirs.":
-            lambda A, k, P: _kernel(A, k, P).transpose(2, 3, 0, 1),
-        "outputs come first, then inputs.": lambda A, k, P: _kernel(A, k, P).swapaxes(0, 1),
+        "the gradient does not stop at the stage that is taken in: it runs on to those that feed "
+        "it.": (
+            _only,
+            lambda pairs, attached: _only(pairs, attached, more=(6,)),
+            lambda pairs, attached: _only(pairs, attached, more=range(1, 7)),
+        ),
+        "if c is attached, FC hears the loss, and with it all that feeds it.": (
+            lambda pairs, attached: _hearing(pairs, False),
+            lambda pairs, attached: [*_hearing(pairs, False)[:5], int(attached)],
+        ),
+        "FC hears the loss only if c is attached.":
+            lambda pairs, attached: [*_hearing(pairs, attached)[:5], 1],
+        "the stage of the U-Net does not matter: read which stage of the classifier is taken "
+        "in.": (
+            lambda pairs, attached: _hearing(pairs, attached, _papers),
+            lambda pairs, attached:
+                _hearing(pairs, attached, lambda pairs: [int(s[1]) for s, _ in pairs]),
+        ),
+        "what comes behind the stage does not hear the loss; what comes before it does.":
+            lambda pairs, attached: [
+                int(bool(attached) or any(int(c[1]) <= number for _, c in pairs))
+                for number in range(1, 7)
+            ],
+        "the deepest stage decides, whichever pair comes last or first.": (
+            lambda pairs, attached: _hearing(pairs, attached, deepest=min),
+            lambda pairs, attached: _hearing(pairs, attached, deepest=lambda taken: taken[-1]),
+            lambda pairs, attached: _hearing(pairs, attached, deepest=lambda taken: taken[0]),
+        ),
+        "without c attached, a classifier that no block takes from hears nothing.":
+            lambda pairs, attached: _hearing(pairs, attached or not pairs),
     },
 )  # fmt: skip
 
 
-def _hidden(A, S, d):
-    return -np.linalg.solve(A[:, :S], A[:, S:] @ d)
+def _hidden(M, S, d):
+    return -np.linalg.solve(M[:, :S], M[:, S:] @ d)
 
 
 def _change():
-    A, d = _normal(64, (5, 8), 3)
-    return A, 5, d
+    M, d = _normal(64, (5, 8), 3)
+    return M, 5, d
 
 
-# hide(A, S, d) -> the change of s, (S,), which with d on f leaves A [s; f] as it is.
-# A is (S, S + C), the matrix of both 1x1 convolutions; d is (C,). S = 5, C = 3.
+# hide(M, n_S, d) -> the change of s, (n_S,), which with d on f leaves M [s; f] as it is.
+# M is (n_S, n_S + n_C), the matrix of both 1x1 convolutions; d is (n_C,). n_S = 5, n_C = 3.
 hiding_change = Exercise(
     ask=_change(),
     right=_hidden,
     mistakes={
         "the sign is off: the change of s has to cancel that of f.":
-            lambda A, S, d: -_hidden(A, S, d),
+            lambda M, S, d: -_hidden(M, S, d),
         "this cancels nothing: the columns of s have to be inverted.":
-            lambda A, S, d: -A[:, S:] @ d,
+            lambda M, S, d: -M[:, S:] @ d,
         "multiplied by the columns of s where it should be solved.":
-            lambda A, S, d: -A[:, :S] @ A[:, S:] @ d,
+            lambda M, S, d: -M[:, :S] @ M[:, S:] @ d,
         "the transpose of the columns of s is not their inverse.":
-            lambda A, S, d: -A[:, :S].T @ A[:, S:] @ d,
-        "solved with the transpose.": lambda A, S, d: -np.linalg.solve(A[:, :S].T, A[:, S:] @ d),
-        "s has the first S columns of A, f the last C.":
-            lambda A, S, d: -np.linalg.solve(A[:, -S:], A[:, :-S] @ d),
-        "no change hides no change: d is not 0.": lambda A, S, d: np.zeros(S),
-        "the pseudo-inverse of all of A changes f as well, and f is to change by d exactly.":
-            lambda A, S, d: -(np.linalg.pinv(A) @ A[:, S:] @ d)[:S],
-        "the whole change is (S + C,); only the part of s is wanted.":
-            lambda A, S, d: np.concatenate([_hidden(A, S, d), d]),
+            lambda M, S, d: -M[:, :S].T @ M[:, S:] @ d,
+        "solved with the transpose.": lambda M, S, d: -np.linalg.solve(M[:, :S].T, M[:, S:] @ d),
+        "s has the first n_S columns of M, f the last n_C.":
+            lambda M, S, d: -np.linalg.solve(M[:, -S:], M[:, :-S] @ d),
+        "no change hides no change: d is not 0.": lambda M, S, d: np.zeros(S),
+        "the pseudo-inverse of all of M changes f as well, and f is to change by d exactly.":
+            lambda M, S, d: -(np.linalg.pinv(M) @ M[:, S:] @ d)[:S],
+        "that is the whole change, of s and f; only that of s is wanted.":
+            lambda M, S, d: np.concatenate([_hidden(M, S, d), d]),
     },
 )  # fmt: skip

@@ -1,10 +1,11 @@
 """Numbers in the text and the tables of the chapter on the combination block.
 
 A function for the text returns texts by name, one for a table its head and its rows. `sizes`
-holds, for each stage where the networks meet, the channels S of the U-Net and C of the classifier
-and the side of the map in pixels.
+holds, for each stage where the networks meet, the channels n_S of the U-Net and n_C of the
+classifier and the side of the map in pixels.
 """
 
+import numpy as np
 import torch
 
 from nodule_lesson.networks import blocks
@@ -31,22 +32,22 @@ def costs_of_ways(totals):
 def weights_of_blocks(net, sizes):
     """The table of the blocks' weights, in thousands, with those of one dense 3x3 convolution."""
     rows = []
-    for number, (stage, (S, C, side)) in enumerate(sizes.items(), 1):
+    for number, (stage, (n_S, n_C, side)) in enumerate(sizes.items(), 1):
         block = net.combination[stage]
         parts = (block.translate, block.fuse, block.spread, block)
         counts = [sum(p.numel() for p in part.parameters()) for part in parts]
-        dense = 9 * (S + C) * S
+        dense = 9 * (n_S + n_C) * n_S
         rows.append(
-            [f"{stage},\u00a0C{number}", f"{S}\u00a0+\u00a0{C}", f"{side}×{side}"]
+            [f"{stage},\u00a0C{number}", f"{n_S}\u00a0+\u00a0{n_C}", f"{side}×{side}"]
             + [f"{count / 1000:,.1f}" for count in (*counts, dense)]
         )
-    return ["pair", "S + C", "size", "1st 1×1", "2nd 1×1", "3×3", "block", "dense 3×3"], rows
+    return ["pair", "channels", "size", "1st 1×1", "2nd 1×1", "3×3", "block", "dense 3×3"], rows
 
 
 def first_convolutions(net):
     """The weights of the first 1x1 convolutions of all blocks, in millions, and their share.
 
-    Holds the answer to "how many weights are there for the learning alone?".
+    Holds the paragraph on what the first 1x1 adds.
     """
     weights = {
         part: sum(
@@ -65,7 +66,7 @@ def first_convolutions(net):
 def norm_at_the_start():
     """The norm of W_f W_1 in that of W_f, as PyTorch draws both, for 256 channels on each side.
 
-    Holds the sentence that the block listens to s more than to f at first.
+    Holds the sentence that the product is the smaller one at first.
     """
     torch.manual_seed(0)
     block = blocks.CombinationBlock(256, 256)
@@ -81,9 +82,9 @@ def numbers_at_s2(sizes, pixels=128**2):
     Holds the sentences on an image of that many pixels, and that more than twice as many numbers
     leave each block.
     """
-    assert all(S * side**2 > 2 * pixels for S, _, side in sizes.values())
-    S, C, side = sizes["S2"]
-    return {"s2-in": f"{(S + C) * side**2:,d}", "s2-out": f"{S * side**2:,d}"}
+    assert all(n_S * side**2 > 2 * pixels for n_S, _, side in sizes.values())
+    n_S, n_C, side = sizes["S2"]
+    return {"s2-in": f"{(n_S + n_C) * side**2:,d}", "s2-out": f"{n_S * side**2:,d}"}
 
 
 def variance_left_out(shares):
@@ -100,6 +101,17 @@ def variance_left_out(shares):
             texts[f"{what}-{name}-low"] = f"{100 * column.min():.0f}"
             texts[f"{what}-{name}-high"] = f"{100 * column.max():.0f}"
     return texts
+
+
+def who_hears(norms):
+    """Hold the answer to "who hears the segmentation loss?"; nothing is returned.
+
+    norms: for each place of the blocks, the norms of the gradient in C1, ..., C5 and FC.
+    """
+    counts = {"none": 0, "S2": 1, "S3": 2, "S4": 3, "S5": 4, "all four": 4, "enlarged": 5}
+    for place, count in counts.items():
+        heard = np.asarray(norms[place]) > 0
+        assert heard.tolist() == [number < count for number in range(6)], place
 
 
 def gradient_ratios(norms):

@@ -44,10 +44,10 @@ mount("feature_combination", (ui) => {
     (title) => ui.field(title, SIZE, `${title}, with the circle of the added disc`));
   ui.views.classList.add("lf-three");
   const plot = ui.plot("Can the block see the change?", {
-    x: "p, discs added to s", y: "largest change", xRange: [-2, 2], full: true,
-    label: "Largest change of the output against the number of discs added to s" });
+    x: "p, brightness of the disc in s", y: "largest change", xRange: [-2, 2], full: true,
+    label: "Largest change of the output against the brightness of the disc in s" });
   const show = ui.readouts(
-    ["change of s and of f", "change of the output", "product b w", "a p + b w q"]);
+    ["disc in s and in f", "change of the output", "product b w", "a p + b w q"]);
 
   const { s, f, hidden } = features();
   // All of it is linear: the output is a mixture of these three, whatever the sliders say.
@@ -72,10 +72,12 @@ mount("feature_combination", (ui) => {
     const change = (place) => Math.abs(p.a * place + product * p.q) * peak;
     const blind = p.a ? Math.min(2, Math.max(-2, (-product * p.q) / p.a)) : 0;
     const places = [-2, blind, 2]; // a V is straight between its tip and its ends
+    // Some room below zero, for the whole of the dot.
+    const highest = Math.max(1, 1.05 * change(-2), 1.05 * change(2));
     plot.draw(
       [{ x: places, y: places.map(change), kind: "first" }],
-      [{ x: p.p, y: change(p.p), kind: "second", label: "now" }],
-      { y: [0, Math.max(1, 1.05 * change(-2), 1.05 * change(2))] });
+      [{ x: p.p, y: change(p.p), kind: "second" }],
+      { y: [-0.05 * highest, highest] });
     show(
       `${fixed(Math.abs(p.p))} and ${fixed(Math.abs(p.q))}`, fixed(change(p.p)),
       fixed(product), fixed(amount));

@@ -14,18 +14,18 @@ SIZE = 64
 HIDDEN = (36, 14, 8)  # the hidden change, a disc: x, y, radius
 
 CONTROLS = (
-    Slider("a", "a", -2, 2, 0.05, 0.8, "second 1x1, weight of s"),
-    Slider("b", "b", -2, 2, 0.05, 1.0, "second 1x1, weight of f"),
-    Slider("w", "w", -2, 2, 0.05, 0.8, "first 1x1, on f alone"),
-    Slider("p", "p", -2, 2, 0.05, -1.0, "discs added to s"),
-    Slider("q", "q", -2, 2, 0.05, 1.0, "discs added to f"),
+    Slider("a", "a: weight of s", -2, 2, 0.05, 0.8, "in the second 1x1"),
+    Slider("b", "b: weight of f", -2, 2, 0.05, 1.0, "in the second 1x1"),
+    Slider("w", "w: factor of f", -2, 2, 0.05, 0.8, "the first 1x1, on f alone"),
+    Slider("p", "p: disc in s", -2, 2, 0.05, -1.0, "its brightness"),
+    Slider("q", "q: disc in f", -2, 2, 0.05, 1.0, "its brightness"),
 )
 CAPTION = (
     "<strong>Live.</strong> One channel s of a U-Net and one channel f of a classifier, made up, "
-    "and what the block makes of them. In the dotted circle p discs are added to s and q to f. "
-    "At the start both inputs show them and the output does not, because a p + b w q = 0. Below, "
-    "the largest change of the output against p: a V that touches zero at one p. Move any slider, "
-    "and find the zero again."
+    "and what the block makes of them. In the dotted circle a disc of brightness p is added to s, "
+    "and one of brightness q to f. At the start both inputs show it and the output does not. "
+    "Below, how much the disc changes the output, for every p; the dot is at the present p. Move "
+    "any slider, and find the zero again."
 )
 ALT = (
     "Three square maps: s with bright edges and a dark disc in its upper right corner, f with a "
@@ -108,9 +108,13 @@ def draw(parameters, result):
     axes = lower.subplots()
     places = np.linspace(-2, 2, 161)
     axes.plot(places, change_of_output(a, b, w, places, q), **LINES["first"])
-    label = f"{result['change']:.3f} now"
-    axes.plot([p], [result["change"]], "o", **LINES["second"], label=label)
-    axes.set(xlabel="p, discs added to s", ylabel="largest change of the output", xlim=(-2, 2))
+    label = f"at the present p: {result['change']:.3f}"
+    axes.plot([p], [result["change"]], "o", **LINES["second"], label=label, clip_on=False)
+    axes.set(
+        xlabel="p, brightness of the disc in s",
+        ylabel="largest change of the output",
+        xlim=(-2, 2),
+    )
     axes.set_ylim(0, max(1.0, 1.05 * float(change_of_output(a, b, w, places, q).max())))
     axes.legend(frameon=False)
     return figure

@@ -59,54 +59,29 @@ separable_costs = Exercise(
 )  # fmt: skip
 
 
-def _taps(height, width, rate, low=0, high=0):
-    """Of each output, the taps of a row and of a column that lie on the map.
-
-    low, high: by how much the first and the last index on the map are mistaken.
-    """
-    rows, columns = np.arange(height)[:, None], np.arange(width)
-    return [1 + (i - rate >= low) + (i + rate < size + high)
-            for i, size in ((rows, height), (columns, width))]  # fmt: skip
+def _largest(n, level=0.5**0.5, whole=np.floor):
+    """The largest rate whose share along an axis, (1 + 2 (1 - d / n)) / 3, is the level."""
+    return whole(n * (3 - 3 * level) / 2)
 
 
-def _live(height, width, rate, **mistaken):
-    down, across = _taps(height, width, rate, **mistaken)
-    return down * across
-
-
-def _pixels_under_the_kernel(height, width, rate):
-    rows, columns = np.arange(height)[:, None], np.arange(width)
-    down, across = (
-        np.minimum(i + rate, size - 1) - np.maximum(i - rate, 0) + 1
-        for i, size in ((rows, height), (columns, width))
-    )
-    return down * across
-
-
-# count(height, width, rate) -> taps on the map for each output, (height, width), of a 3x3
-# convolution of that dilation rate, padded so that the size is kept. The map is not square, so
-# that transposed axes show, and the middle row's outputs see all nine taps.
-live_taps = Exercise(
-    ask=(9, 11, 4),
-    right=_live,
+# largest_rate(n) -> the largest rate of a 3x3 convolution for which at least half of its products
+# meet a map of n x n pixels, an integer.
+largest_rate = Exercise(
+    ask=[(n,) for n in (8, 12, 16, 21, 30, 64)],
+    right=_largest,
     mistakes={
-        "off by one: a tap at index height or width is already padding.":
-            lambda h, w, r: _live(h, w, r, high=1),
-        "off by one: index 0 is a pixel of the map.": lambda h, w, r: _live(h, w, r, low=1),
-        "the middle tap is missing; it always sees the map.": lambda h, w, r: _live(h, w, r) - 1,
-        "these are the taps of one row and one column of the kernel; the corners are missing.":
-            lambda h, w, r: sum(_taps(h, w, r)) - 1,
-        "the middle tap counts twice, and the corners are missing: rows and columns multiply.":
-            lambda h, w, r: sum(_taps(h, w, r)),
-        "this counts each pixel under the kernel; between its taps it has holes.":
-            _pixels_under_the_kernel,
-        "these are the taps in the padding; the others are wanted.":
-            lambda h, w, r: 9 - _live(h, w, r),
-        "a dilation of rate puts the taps rate apart, not rate + 1.":
-            lambda h, w, r: _live(h, w, r + 1),
-        "this is a rate of 1: the dilation is missing.": lambda h, w, r: _live(h, w, 1),
-        "the axes are transposed.": lambda h, w, r: _live(h, w, r).T,
-        "that is a share; the number of taps is wanted.": lambda h, w, r: _live(h, w, r) / 9,
+        "half of all products: the share in the brackets is that of one axis, and is squared.":
+            lambda n: _largest(n, 1 / 2),
+        "that is half the side; there a bit less than half of the products meet the map.":
+            lambda n: n // 2,
+        "that is the largest rate with living taps; half of all products are wanted.":
+            lambda n: n - 1,
+        "rounded up: at this rate less than half of the products meet the map.":
+            (lambda n: _largest(n, whole=np.ceil), lambda n: _largest(n, whole=np.round)),
+        "a rate is a whole number: round down.": lambda n: _largest(n, whole=float),
+        "that is d/n: multiply by n.": lambda n: _largest(1, whole=float),
+        "that is n - d, the rows that find the map.": lambda n: n - _largest(n),
+        "the share falls with d: the smallest rate always passes.": lambda n: 1,
     },
 )  # fmt: skip
 

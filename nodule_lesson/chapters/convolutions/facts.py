@@ -22,12 +22,12 @@ def stage_five(whole):
     }
 
 
-def rank_one(dense, pair, closest_separable):
-    """The weights of a dense kernel, and what the closest separable kernel keeps of its squares.
+def rank_one(pair, closest_separable):
+    """What the closest separable kernel keeps of the squares of a dense one.
 
-    Holds the sentences on what a separable convolution cannot say.
-    dense: a kernel whose weights are counted. pair: the kernels of the two edges, (2, 1, 3, 3).
-    closest_separable: the chapter's function of a kernel.
+    Holds the sentence on what a separable convolution cannot do.
+    pair: the kernels of the two edges, (2, 1, 3, 3). closest_separable: the chapter's function of
+    a kernel.
     """
 
     def kept(kernel):
@@ -36,7 +36,6 @@ def rank_one(dense, pair, closest_separable):
     random = torch.Generator().manual_seed(1)
     anything = torch.randn(64, 64, 3, 3, dtype=torch.float64, generator=random)
     return {
-        "conv-dense-weights": f"{dense.numel():d}",
         "conv-pair-kept": kept(pair),
         "conv-random-kept": kept(anything),
     }
@@ -45,7 +44,7 @@ def rank_one(dense, pair, closest_separable):
 def exchanged_convolutions(net, whole, without):
     """How many 3x3 convolutions there are and are exchanged, and what that saves.
 
-    Holds the answer to "how much cheaper is the whole network?".
+    Holds the sentences on what is saved.
     net: the network with separable convolutions. whole, without: the `Summary` of the network
     with them and without.
     """
@@ -83,13 +82,10 @@ def gradients_through_units(sizes):
     plain, unnormalised, then_relu, unit = (float(line[0]) for line in sizes.values())
     inside = sizes["no sum"][2] / sizes["no sum"][22]  # away from both ends of the pile
     power = str(round(math.log10(unnormalised)))
-    # Weights √6 times as large in both convolutions of a unit: 6 times its output and gradient.
-    larger = 6**24 * unnormalised
     return {
         "conv-grad-plain": f"{round(plain, -2):,.0f}",
         "conv-grad-plain-unit": f"{inside ** (1 / 20):.2f}",
         "conv-grad-theory": f"{math.pi / (math.pi - 1):.2f}",
-        "conv-grad-larger": f"{larger:.1f}",
         "conv-grad-vanish": "10" + power.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")),
         "conv-grad-post": f"{then_relu:.0f}",
         "conv-grad-sum": f"{unit:.1f}",
@@ -99,11 +95,11 @@ def gradients_through_units(sizes):
 def identity_shortcuts(units):
     """How many shortcuts are the identity, in words where none is.
 
-    Holds the answer to "how many of the nine stages have an identity shortcut?".
+    Holds the answer to "how many of the nine stages add z as it is?".
     units: the residual units, by stage.
     """
     identities = sum(isinstance(unit.shortcut, nn.Identity) for unit in units.values())
-    return {"conv-identities": f"{identities or 'none'}"}
+    return {"conv-identities": f"{identities or 'None'}"}
 
 
 def bottom_of_the_u(field, extent):
@@ -140,29 +136,14 @@ def holes(reached, answer):
     }
 
 
-def dead_taps(dead_weights, whole, slim):
-    """The weights that never learn, in millions and as shares, and what rate 5 has of its map.
+def dead_taps(dead_weights, whole):
+    """The weights that never learn, in millions and as a share, and what rate 5 has of its map.
 
     Holds the sentences on S5's pyramid on a map of 8 x 8.
-    dead_weights: their number in the full network. whole: its `Summary`. slim: the slim network.
+    dead_weights: their number in the full network. whole: its `Summary`.
     """
-    of_slim = sum(
-        8 * branch[0][0].weight.shape[0]  # all but the middle
-        for branch in slim.S5[1].branches
-        if branch[0][0].dilation[0] >= 8
-    )
     return {
         "conv-five-share": f"{((1 + 2 * (1 - 5 / 8)) / 3) ** 2:.0%}",
         "conv-dead-million": f"{dead_weights / 1e6:.1f}",
         "conv-dead-share": f"{dead_weights / whole.parameters:.0%}",
-        "conv-dead-slim": f"{of_slim / sum(p.numel() for p in slim.parameters()):.1%}",
     }
-
-
-def decayed_weights(left):
-    """What Adam leaves of weights without a gradient.
-
-    Holds the answer to "do dead weights stay as they were?".
-    left: the share that is left after 1000 steps, by the optimiser's name.
-    """
-    return {"conv-adam-left": f"{left['Adam']:.0%}"}

@@ -1,6 +1,6 @@
 // The taps of a dilated 3x3 convolution in a page; live.py is its other face.
 import { mount } from "../../live/figure.js";
-import { RATES, SIDES, STRIDE } from "./live.py";
+import { KINDS, RATES, SIDES, STRIDE } from "./live.py";
 
 const CANVAS = 186; // pixels: maps of every side are enlarged to it, three times the largest
 
@@ -80,11 +80,12 @@ mount("dilated_taps", (ui) => {
       [taps.filter(([, , onMap]) => !onMap).flatMap(([y, x]) => cross(width, y + d, x + d)), "cursor"],
       [frame(width, row + d, column + d, 1, 1), "contour"],
     ]);
+    counts.title(`Taps on the map: ${Math.min(...field)} to ${Math.max(...field)}`);
     counts.draw(enlarged(field, n), "share", 0, 9);
     counts.contours([[frame(n, row, column, 1, 1), "contour"]]);
     plot.draw([
-      ...RATES.map((rate, i) => curve(rate, "muted", i ? "" : `rates ${RATES.join(", ")}`)),
-      curve(d, "first", `rate ${d}`),
+      ...RATES.map((rate, i) => curve(rate, KINDS[i], `rate ${rate}`)),
+      curve(d, "first", `yours: ${d}`),
     ], [{ x: n, kind: "cursor" }]);
     const share = field.reduce((sum, value) => sum + value, 0) / (9 * n * n);
     const side = STRIDE * (d + 1);

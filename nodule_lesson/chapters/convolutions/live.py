@@ -9,6 +9,7 @@ from nodule_lesson.live.figure import LiveFigure, Slider, started_at
 from nodule_lesson.networks.blocks import conv3x3
 
 RATES = (1, 5, 10, 15)  # the paper's
+KINDS = ("muted", "second", "third", "contour")  # of their lines, see live/figure.css
 STRIDE = 16  # pixels of the crop per pixel of S5
 SMALLEST, LARGEST = 4, 32  # sides of the map
 SIDES = np.arange(SMALLEST, LARGEST + 1)
@@ -24,12 +25,12 @@ CAPTION = (
     "tinted pixels of padding. The framed pixel is the output; taps with a cross see a zero of "
     "the padding, the others see the map. Click or drag to move the output. Right, for each "
     "output, how many of the nine taps see the map. Below, the share of all products in which a "
-    "kernel meets a map of side n."
+    "kernel meets a map of side n, for the paper's rates and for yours."
 )
 ALT = (
     "Left, a small map in a wide margin, nine taps around one pixel, some of them crossed in the "
-    "margin. Right, counts from one to nine for each pixel of the map. Below, rising curves of "
-    "the share of products against the side of the map; all but one start at a ninth."
+    "margin. Right, counts from one to nine for each pixel of the map. Below, a rising curve for "
+    "each rate: the share of products against the side of the map. Most start at a ninth."
 )
 
 
@@ -103,16 +104,16 @@ def draw(parameters, result):
     ends = (-rate - 0.5, size + rate - 0.5)
     left.set(xlim=ends, ylim=ends[::-1], aspect="equal", xticks=[], yticks=[])
     left.set_title(f"{result['input'].sum():.0f} of 9 taps see the map")
-    show_field(right, result["field"], "taps on the map, for each output", high=9)
+    low, high = result["field"].min(), result["field"].max()
+    show_field(right, result["field"], f"taps on the map: {low:.0f} to {high:.0f}", high=9)
     right.add_patch(Rectangle(**output, edgecolor=COLOURS["contour"]))
     axes = lower.subplots()
-    for other in RATES:
-        axes.plot(SIDES, 100 * share(SIDES, other), **LINES["muted"])
-        end = (LARGEST + 0.3, 100 * share(LARGEST, other))
-        axes.annotate(f"{other}", end, color=COLOURS["muted"], va="center")
-    axes.plot(SIDES, 100 * share(SIDES, rate), **LINES["first"], label=f"rate {rate}")
+    for other, kind in zip(RATES, KINDS, strict=True):
+        axes.plot(SIDES, 100 * share(SIDES, other), **LINES[kind], label=f"rate {other}")
+    axes.plot(SIDES, 100 * share(SIDES, rate), **LINES["first"], label=f"yours: {rate}")
     axes.axvline(size, **LINES["cursor"])
     axes.set(xlabel="side n of the map", ylabel="% of products with the map", ylim=(0, 103))
     never = 9 - result["ever"]
-    axes.legend(title=f"{100 * result['share']:.0f} % here, {never} of 9 taps dead", frameon=False)
+    axes.set_title(f"{100 * result['share']:.0f} % here, {never} of 9 taps dead")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
