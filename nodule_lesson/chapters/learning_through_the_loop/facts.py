@@ -52,7 +52,6 @@ def kept_memory(megabytes):
     return {
         "loop-kept-ten": f"{ten:.2f}",
         "loop-kept-forty": f"{forty:.2f}",
-        "loop-kept-once": f"{ten - (forty - ten) / 3:.2f}",
         "loop-kept-implicit": f"{implicit[0]:.2f}",
     }
 
