@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from nodule_lesson import std
+from nodule_lesson.training.losses import dice_loss
 
 
 def kept_megabytes(counts):
@@ -37,9 +38,13 @@ def _saved_megabytes(iterations, gradient):
     return sum(storages.values()) / 1e6
 
 
+# Where the loss of sigma and lambda2 is searched.
+SIGMAS, LAMBDA2S = np.geomspace(0.4, 5, 30), np.linspace(0.5, 7, 20)
+
+
 @torch.no_grad()
-def landscape(logits, masks, c, sigmas, lambda2s):
-    """The cross-entropy of the layer over a grid of its parameters: (lambda2s, sigmas).
+def landscape(logits, masks, c):
+    """The cross-entropy of the layer over SIGMAS and LAMBDA2S: (lambda2s, sigmas).
 
     logits, masks: (N, H, W). c: (N,), the classifier's answers.
     """
@@ -49,7 +54,7 @@ def landscape(logits, masks, c, sigmas, lambda2s):
         layer = std.STDSigmoid(sigma=sigma, lambda2=lambda2, **fixed)
         return F.binary_cross_entropy_with_logits(layer.logits(logits, c), masks).item()
 
-    return np.array([[loss(sigma, lambda2) for sigma in sigmas] for lambda2 in lambda2s])
+    return np.array([[loss(sigma, lambda2) for sigma in SIGMAS] for lambda2 in LAMBDA2S])
 
 
 # --- a student that imitates a teacher ---------------------------------------------------------
@@ -104,22 +109,43 @@ def _teacher_field(u):
     return std.soft_threshold_dynamics(u, iterations=60, **TEACHER)
 
 
-# --- how loud the logits are -------------------------------------------------------------------
+# --- why sigma goes to its floor ----------------------------------------------------------------
+
+# From the layer's floor upwards, in pixels.
+SCANNED = np.geomspace(0.3, 6, 24)
 
 
-def dice_over_scale(u, clean, multiples, lambda1):
-    """The overlap of the layer's outline with the clean disc, for each multiple of the logits.
+@torch.no_grad()
+def scan_of_sigma(logits, masks, loss=F.binary_cross_entropy_with_logits):
+    """The loss of the layer without a prior for each sigma of SCANNED.
 
-    u, clean: (H, W), logits and the disc, 1 inside. Returns a list of Dice overlaps.
+    logits, masks: (N, H, W). loss: of the layer's logits and the masks.
     """
-    weights = {"sigma": 1.5, "lambda1": lambda1}
-    return [
-        dice(std.soft_threshold_dynamics(multiple * u, iterations=40, **weights), clean)
-        for multiple in multiples
-    ]
+    fixed = {"learn_sigma": False, "learn_lambda2": False}
+    layers = [std.STDSigmoid(sigma=sigma, **fixed) for sigma in SCANNED]
+    return np.array([loss(layer.logits(logits), masks).item() for layer in layers])
 
 
-def dice(x, clean):
-    """The Dice overlap of x > 0.5 with a field of zeros and ones, a number."""
-    mask = (x > 0.5).double()
-    return 2 * float((mask * clean).sum() / (mask.sum() + clean.sum()))
+def scans_of_sigma(noisy, blobs, scales):
+    """The cross-entropy over SCANNED for logits multiplied by each scale: (scales, sigmas).
+
+    noisy: (N, H, W), logits with noise. blobs: what they show, 1 inside. Returns the scales, and
+    the scans of the noisy logits and of logits without noise, as a dict.
+    """
+    without = 1.4 * blobs - 0.7
+    return {"scale": scales} | {
+        name: np.array([scan_of_sigma(scale * u, blobs) for scale in scales])
+        for name, u in (("noisy", noisy), ("without noise", without))
+    }
+
+
+def best_sigma_for_dice(radius, number=32, size=32):
+    """The sigma of SCANNED with the lowest soft Dice loss for noisy discs of one radius."""
+    noise = torch.randn(number, size, size, generator=torch.Generator().manual_seed(0))
+    place = torch.arange(size) + 0.5 - size / 2
+    discs = (torch.hypot(place[:, None], place) < radius).float().expand_as(noise)
+
+    def loss(z, masks):
+        return dice_loss(torch.sigmoid(z), masks)
+
+    return SCANNED[scan_of_sigma(1.4 * discs - 0.7 + 0.9 * noise, discs, loss).argmin()]

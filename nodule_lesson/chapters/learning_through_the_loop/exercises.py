@@ -30,6 +30,12 @@ def _gradient(direct=lambda e: 1 / e, through=lambda a, e: 2 * a / e, first=True
     return gradient
 
 
+def _slope_inside(g, x0, u, K, a, e):
+    x1 = expit((u - a * K(1 - 2 * x0)) / e)
+    behind = x1 * (1 - x1) / e * g
+    return behind + 2 * a * K(x0 * (1 - x0) * behind)
+
+
 def _swapped(g, x0, u, K, a, e):
     x1 = expit((u - a * K(1 - 2 * x0)) / e)
     return x1 * (1 - x1) / e * (g + 2 * a * K(x0 * (1 - x0) * g))
@@ -52,6 +58,8 @@ one_step_gradient = Exercise(
         "the sigmoid's own derivative x1 (1 - x1) is missing.": _gradient(last=False),
         "the derivative of x0 = Sig(u) is missing: x0 (1 - x0).": _gradient(first=False),
         "the gradient passes the last sigmoid first: D1 acts before K, and D0 after it.": _swapped,
+        "D0 stands inside the blur: this is K D0. The gradient passes K first and then the slope "
+        "x0 (1 - x0) of Sig(u): D0 K.": _slope_inside,
         "epsilon is missing: it divides the whole argument.":
             _gradient(direct=lambda e: 1, through=lambda a, e: 2 * a),
         "epsilon divides both paths, the direct one as well.": _gradient(direct=lambda e: 1),
@@ -137,9 +145,38 @@ same_fixed_point = Exercise(
             lambda f, u, s, a, b, e: (u, s, f * a, f * b, f * e),
         "epsilon divides the others: it takes the factor, not its inverse.":
             lambda f, u, s, a, b, e: (f * u, s, f * a, f * b, e / f),
+        "lambda1 sigma stays, and with it the price of an outline; but K itself changes with "
+        "sigma, and so does the fixed point.": (
+            lambda f, u, s, a, b, e: (u, f * s, a / f, b, e),
+            lambda f, u, s, a, b, e: (u, s / f, f * a, b, e),
+        ),
         "only u is scaled: that is another energy.": lambda f, u, s, a, b, e: (f * u, s, a, b, e),
         "this is the same fixed point, but nothing was scaled by the factor.":
             lambda f, u, s, a, b, e: (u, s, a, b, e),
     },
     read=_all_in_one,
+)  # fmt: skip
+
+
+# missing(u, to_u, lambda1, to_lambda1, lambda2, to_lambda2, epsilon) -> dL/depsilon, from Euler's
+# identity for functions that are homogeneous of degree 0.
+missing_gradient = Exercise(
+    ask=(_U, _G, 0.7, 1.9, 0.4, -2.3, 0.8),
+    right=lambda u, gu, a, ga, b, gb, e: -((u * gu).sum() + a * ga + b * gb) / e,
+    mistakes={
+        "a sign is off: all four products add up to 0.":
+            lambda u, gu, a, ga, b, gb, e: ((u * gu).sum() + a * ga + b * gb) / e,
+        "this is epsilon times the gradient: divide by epsilon.":
+            lambda u, gu, a, ga, b, gb, e: -((u * gu).sum() + a * ga + b * gb),
+        "u takes the factor as well: <u, dL/du> belongs to the sum.":
+            lambda u, gu, a, ga, b, gb, e: -(a * ga + b * gb) / e,
+        "lambda2 takes the factor as well.":
+            lambda u, gu, a, ga, b, gb, e: -((u * gu).sum() + a * ga) / e,
+        "the gradients have to be weighted: each with its own parameter.":
+            lambda u, gu, a, ga, b, gb, e: -(gu.sum() + ga + gb),
+        "one number is wanted: add up u dL/du over the pixels.":
+            lambda u, gu, a, ga, b, gb, e: -(u * gu + a * ga + b * gb) / e,
+        "the mean over the pixels is not their sum.":
+            lambda u, gu, a, ga, b, gb, e: -((u * gu).mean() + a * ga + b * gb) / e,
+    },
 )  # fmt: skip

@@ -1,70 +1,95 @@
-"""Numbers in the text on learning through the loop. Each function returns texts by name, except
-for `speed_table`, which returns a table.
-"""
+"""Numbers in the text on learning through the loop. Each function returns texts by name."""
 
 import json
 import math
 
+import numpy as np
+
 from nodule_lesson import std
+from nodule_lesson.chapters.learning_through_the_loop import computations, live
+from nodule_lesson.experiments import evidence
+from nodule_lesson.experiments.grid import PROFILES
+from nodule_lesson.glue import signed
 
 
-def kept_memory(counts, megabytes):
-    """What both gradients keep for the way back, in MB.
+def answers_of_the_live_figure():
+    """What the three tasks of the live figure show."""
 
-    Holds the paragraph below the figure of memory: the implicit gradient keeps the same for every
-    number of iterations.
-    counts: numbers of iterations, the last one 40. megabytes: for each gradient one per count.
-    """
-    unrolled, implicit = megabytes["unrolled"], megabytes["implicit"]
-    assert counts[-1] == 40
-    assert len({f"{value:.2f}" for value in implicit}) == 1
+    def result(**changes):
+        return live.compute({control.name: control.value for control in live.CONTROLS} | changes)
+
+    def crossing(iterations, lambda1):
+        """Where the slope changes its sign from - to +: the best sigma."""
+        slopes = result(iterations=iterations, lambda1=lambda1)["field"]
+        (place,) = np.flatnonzero((slopes[:-1] < 0) & (slopes[1:] >= 0))
+        return np.exp(np.interp(0, slopes[place : place + 2], np.log(live.SIGMAS[place:])[:2]))
+
+    whole, cut = (result(sigma=8, radius=radius)["slope"] for radius in ("none cut", "3"))
+    assert 0 < 20 * cut < whole
+    ten, one = crossing(10, 1.8), crossing(1, 1.8)
+    weak_ten, weak_one = crossing(10, 1.0), crossing(1, 1.0)
+    assert ten < weak_ten < weak_one < one  # a smaller lambda1 closes the window
+    dead = result(sigma=live.SMALLEST)
+    assert -1e-4 < dead["slope"] < 0 and dead["loss"] >= dead["losses"].max() - 1e-4
     return {
-        "loop-kept-ten": f"{unrolled[counts.index(10)]:.2f}",
-        "loop-kept-forty": f"{unrolled[-1]:.2f}",
-        "loop-kept-implicit": f"{implicit[-1]:.2f}",
+        "loop-live-whole": f"{whole:.2f}",
+        "loop-live-cut": f"{cut:.2f}",
+        "loop-live-low": f"{ten:.2f}",
+        "loop-live-high": f"{one:.2f}",
+        "loop-live-weak": f"{weak_ten:.2f} to {weak_one:.2f}",
+        "loop-live-dead": signed(dead["slope"], ".6f"),
     }
 
 
-def speed_table(path):
-    """How many times longer the rivals take, read from the results: a text of several lines."""
-    if not path.exists():
-        return f"{path} is not beside this notebook; the page of this chapter shows its table."
+def kept_memory(megabytes):
+    """What both gradients keep for the way back, in MB.
+
+    Holds the paragraph on memory: every step keeps the same, the implicit gradient keeps the same
+    for every number of steps. megabytes: for each gradient two numbers, for 10 and for 40 steps.
+    """
+    (ten, forty), implicit = megabytes["unrolled"], megabytes["implicit"]
+    assert len({f"{value:.2f}" for value in implicit}) == 1
+    return {
+        "loop-kept-ten": f"{ten:.2f}",
+        "loop-kept-forty": f"{forty:.2f}",
+        "loop-kept-implicit": f"{implicit[0]:.2f}",
+    }
+
+
+def speed(path):
+    """How many times longer three rivals take, read from the results, and how it was measured."""
     result = json.loads(path.read_text(encoding="utf-8"))
-    setting, provenance = result["setting"], result["provenance"]
-    lines = ["σ  what takes longer  than ours    forward  and backward"]
-    for row in result["ratios"]:
-        if row["reach"] < 5:  # a kernel cut earlier is quicker, and visibly wrong
-            continue
-        lines.append(
-            f"{row['sigma']:g}  {row['rival']:17}  {row['ours']:9}  {row['forward']:6.1f} x"
-            f"  {row['forward_backward']:8.1f} x"
+    texts = {}
+    for name in ("full convolution", "kornia loop", "C loop"):
+        (ratio,) = (
+            row["forward_backward"]
+            for row in result["ratios"]
+            if (row["rival"], row["sigma"], row["reach"], row["ours"]) == (name, 3, 5, "unrolled")
         )
-    lines.append(
-        f"\nRatios of medians of {provenance['clock']}, {provenance['threads']} thread(s), torch "
-        f"{provenance['versions']['torch']}, {setting['batch']} fields of\n"
-        f"{setting['height']} x {setting['width']}, T = {setting['iterations']}; "
-        "the others' kernels are cut at 5 σ, ours not at all, or like C's beside C."
+        texts[f"loop-speed-{name.split()[0].lower()}"] = (
+            f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}"
+        )
+        assert (ratio > 5) is (name != "C loop") and ratio > 0.5
+    setting, provenance = result["setting"], result["provenance"]
+    assert provenance["threads"] == 1
+    texts["loop-speed-setting"] = (
+        f"{setting['batch']} fields of {setting['height']} × {setting['width']}, "
+        f"T = {setting['iterations']}"
     )
-    return "\n".join(lines)
+    return texts
 
 
-def window_of_wrong_signs(bests):
-    """The best sigma of one step and of ten.
-
-    Holds the sentence on the window between them, where one step says "wider" and ten "narrower".
-    bests: the best sigma in pixels for each number of steps.
-    """
-    assert bests[10] < bests[1]
-    return {"loop-best-one": f"{bests[1]:.2f}", "loop-best-ten": f"{bests[10]:.2f}"}
+def cliff(slope):
+    """How many times smaller dL/dsigma is at 0.2 than at the layer's floor."""
+    return {"loop-cliff": f"{slope(0.3, 10, 1.8) / slope(0.2, 10, 1.8):.0f}"}
 
 
-def learned_sigma(way, way_of_one_step):
-    """Where sigma ends after training with ten steps and with one.
-
-    Holds the remark on the trap of one step, below the figure of the three starts.
-    way, way_of_one_step: (steps + 1, 2), with sigma in the first column.
-    """
-    return {"loop-single": f"{way_of_one_step[-1, 0]:.2f}", "loop-many": f"{way[-1, 0]:.2f}"}
+def ends_of_the_ways(ways, slow):
+    """Hold the caption of the figure of three starts: one end, and a slow way that is short."""
+    ends = np.array([way[-1] for way in ways])
+    assert np.ptp(ends, axis=0).max() < 0.15, ends
+    assert np.abs(slow[-1] - slow[0]).max() < 0.5
+    return {}
 
 
 def farthest_travel():
@@ -75,21 +100,40 @@ def farthest_travel():
     """
     steps_per_epoch = math.ceil(814 / 10)
     travel = sum(steps_per_epoch * 5 * 1e-3 * 0.75**period for period in range(10))
+    assert 0.7 < travel < 3  # from 1 to the floor, not from 1 to 4
     return {"loop-travel": f"{travel:.1f}"}
 
 
-def overlap_by_loudness(dices, plain):
-    """Dice for the quietest and the loudest logits, and of the sigmoid.
-
-    Holds the paragraph below the figure of Dice over the scale of the logits.
-    dices: for each lambda1 a list of overlaps, from the quietest logits to the loudest. plain: the
-    overlap of the sigmoid.
-    """
+def chosen_rate():
+    """The rate of sigma and lambda2 in the experiments, and what the stage "choice" measured."""
+    reading, fast, means = evidence.choose(evidence.read("simulated", "choice"))
+    assert fast
+    name = f"proposed (Dice by {reading}"
     return {
-        "loop-dice-plain": f"{plain:.2f}",
-        "loop-dice-small": f"{dices[1.0][0]:.2f}",
-        "loop-dice-large": f"{dices[1.0][-1]:.2f}",
-        "loop-dice-strong": f"{dices[1.8][0]:.2f}",
+        "loop-rate": f"{PROFILES['night'].std_learning_rate:g}",
+        "loop-rate-slow": f"{means[f'{name})']:.3f}",
+        "loop-rate-fast": f"{means[f'{name}, fast STD)']:.3f}",
+    }
+
+
+def floor(scans):
+    """Where the best sigma lies for quiet and loud logits, and for small and large discs.
+
+    scans: as `computations.scans_of_sigma` returns them.
+    """
+    sigmas = computations.SCANNED
+    noisy = sigmas[scans["noisy"].argmin(1)]
+    assert noisy[0] < 0.4 and noisy[-1] > 1.5 and (np.diff(noisy) >= 0).all()
+    assert (sigmas[scans["without noise"].argmin(1)] == sigmas[0]).all()
+    spread = np.ptp(scans["without noise"], axis=1)
+    at_one = np.abs(np.log(scans["scale"])).argmin()
+    assert spread[-1] < 1e-5
+    small, large = (computations.best_sigma_for_dice(radius) for radius in (1.5, 10))
+    assert small < large
+    return {
+        "loop-flat-one": f"{spread[at_one]:.2f}",
+        "loop-size-small": f"{small:.1f}",
+        "loop-size-large": f"{large:.1f}",
     }
 
 
@@ -99,3 +143,11 @@ def place_of_weight_decay():
     Holds the advice not to use weight decay on the layer.
     """
     return {"loop-decay": f"{std.STDSigmoid.FLOORS['sigma'] + math.log(2):.2f}"}
+
+
+def falls_and_rises(sigmas):
+    """Hold the sentence on sigma in the last training: it falls first, then rises."""
+    lowest = int(np.argmin(sigmas))
+    assert 0 < lowest < len(sigmas) - 1
+    assert sigmas[lowest] < 0.8 * sigmas[0] and sigmas[-1] > 1.1 * sigmas[lowest], sigmas[-1]
+    return {}

@@ -1,5 +1,6 @@
 """Answers to the exercises of book/learning_through_the_loop.md, for test_exercises.py."""
 
+import numpy as np
 import torch
 
 from nodule_lesson import std
@@ -25,3 +26,9 @@ def adjoint(g, x, blur, lambda1, epsilon):
 def same_fixed_point(factor, u, sigma, *weights):
     """Everything scaled but sigma."""
     return [factor * u, sigma, *(factor * weight for weight in weights)]
+
+
+def missing_gradient(u, to_u, *others):
+    """All products of a parameter and its gradient add up to 0."""
+    *pairs, epsilon = others
+    return -(np.vdot(u, to_u) + np.dot(pairs[::2], pairs[1::2])) / epsilon
