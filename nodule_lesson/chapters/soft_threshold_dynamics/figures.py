@@ -94,8 +94,9 @@ def wells():
                 ends = _ends(u, lambda1)
                 axes.plot(ends, _per_pixel(ends, u, lambda1), "o", color=line.get_color())
         axes.set(xlabel="x", title=title)
-        axes.legend(fontsize=9)
-    panels[0].set(ylabel="energy per pixel")
+    panels[0].set(ylabel="energy per pixel", ylim=(-0.48, 0.35))
+    panels[0].legend(loc="upper center")
+    panels[1].legend(loc="lower left")
 
 
 def _per_pixel(x, u, lambda1):
