@@ -15,14 +15,14 @@ def energies_of_one_pixel():
     x = torch.linspace(0, 1, 401, dtype=torch.float64)
     price = torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.8))
-    valley = torch.linspace(-5, 5, 201, dtype=torch.float64)
+    valley = torch.linspace(-4, 4, 201, dtype=torch.float64)
     right.plot(valley, torch.sigmoid(valley), color=plots.MUTED, linestyle="-")
-    for u in (-4.0, -1.5, 0.0, 1.5, 4.0):
+    for u in (-3.0, -1.0, 0.0, 1.0, 3.0):
         left.plot(x, -u * x + price, color=plots.BLUE, linestyle="-", linewidth=1.2)
         left.text(1.03, -u, f"u = {u:g}".replace("-", "−"), va="center")
         lowest = torch.sigmoid(torch.tensor(u, dtype=torch.float64))
         left.plot(lowest, -F.softplus(torch.tensor(u)), "o", color=plots.ORANGE)
         right.plot(u, lowest, "o", color=plots.ORANGE)
-    left.set(xlabel="x", title="energy E(x)", xlim=(-0.03, 1.32), ylim=(-4.7, 4.5))
+    left.set(xlabel="x", title="energy E(x)", xlim=(-0.03, 1.32), ylim=(-3.6, 3.4))
     left.set_xticks((0, 0.2, 0.4, 0.6, 0.8, 1))
     right.set(xlabel="u", ylabel="x", title="where E is lowest")
