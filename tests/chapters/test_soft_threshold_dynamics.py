@@ -66,11 +66,11 @@ def test_the_explorer_answers_are_counted_on_scipys_convolution():
     x = sigmoid(u)
     for _ in range(10):
         blurred = ndimage.gaussian_filter(1 - 2 * x, 2.0, mode="constant", truncate=20)
-        x = sigmoid(u - 1.8 * blurred)
+        x = sigmoid(u - 2.5 * blurred)
     mask = x > 0.5
     texts = facts.explorer_answers(torch.as_tensor(u))
     assert texts["areas-0"] == f"{(u > 0).sum():,d}"
-    assert texts["areas-1.8"] == f"{mask.sum():,d}"
+    assert texts["areas-2.5"] == f"{mask.sum():,d}"
     pieces, count = ndimage.label(mask)
     assert texts["specks"] == str(count - 1)
     outer = sum(

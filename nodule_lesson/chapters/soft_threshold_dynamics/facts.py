@@ -30,8 +30,8 @@ def explorer_answers(u):
     assert min(discs[1:]) > 0.9 * np.pi * 30**2 and discs[0] < discs[1]
     sharp, soft = int(mask(1.0, 0.2).sum()), int(mask(1.0, 2.0).sum())
     assert mask(0.0, 0.2).sum() == mask(0.0, 2.0).sum() and sharp < areas[1] < soft
-    pieces, count = ndimage.label(masks[2])
-    largest = 1 + int(np.argmax(ndimage.sum(masks[2], pieces, range(1, count + 1))))
+    pieces, count = ndimage.label(masks[3])
+    largest = 1 + int(np.argmax(ndimage.sum(masks[3], pieces, range(1, count + 1))))
     inner = {*np.unique(pieces[4:-4, 4:-4])} - {0}
     at_border = count - len(inner)
     area_share = 1 - 120**2 / 128**2
