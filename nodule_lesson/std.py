@@ -42,7 +42,7 @@ from nodule_lesson.checking import (
 
 
 def gaussian_matrix(size, sigma, radius=None):
-    """Toeplitz matrix T of a one-dimensional Gaussian, so that K f = T_H f T_W.
+    """Toeplitz matrix G of a one-dimensional Gaussian, so that K f = G_H f G_W.
 
     size: number of pixels. sigma: standard deviation in pixels, a number or a 0-d tensor.
     radius: taps further than this are cut; None keeps all `size - 1` of them, and only then is T
@@ -91,7 +91,7 @@ def gaussian_blur(field, sigma, radius=None):
 
 
 class _Blur:
-    """`factor` K for fields like this one: T_H f T_W, with both matrices computed once.
+    """`factor` K for fields like this one: G_H f G_W, with both matrices computed once.
 
     On a large image with a radius the matrices are narrow bands, and the products are computed
     block by block.

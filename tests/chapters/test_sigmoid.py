@@ -104,3 +104,13 @@ def test_beyond_the_saturation_the_sigmoid_is_one_in_32_bits():
     logit = float(facts.saturation()["saturation"])
     below, above = (1 / (1 + np.exp(np.float32(-logit - step))) for step in (-0.1, 0.1))
     assert below < 1 and above == 1
+
+
+def test_the_answers_below_the_live_figure_are_the_sigmoid_and_the_softplus():
+    texts = {name: float(text.replace("−", "-")) for name, text in facts.live_answers().items()}
+    assert texts["live-low"] == pytest.approx(expit(-6), abs=6e-5)
+    assert texts["live-high"] == pytest.approx(expit(6), abs=6e-5)
+    assert texts["live-cold"] == pytest.approx(expit(-10), rel=0.02)
+    assert texts["live-same"] == pytest.approx(expit(2), abs=6e-5)
+    assert texts["live-half"] == pytest.approx(-np.logaddexp(0, 2) / 2, abs=6e-5)
+    assert texts["live-whole"] == pytest.approx(-np.logaddexp(0, 2), abs=6e-5)

@@ -32,7 +32,10 @@ def what_came_out():
         texts[f"index-lesions-{letter}"] = f"{len(results.lesions['large']['lesion']):,}"
         for key, row in (("printed", "printed iteration"), ("proposed", "proposed")):
             texts[f"index-{key}-{letter}"] = format(results.mean(row)[0], ".2f")
-        for key, pair in (("parts", ("proposed", "backbone")), ("start", ("transfer", "proposed"))):
+        for key, pair in (
+            ("parts", ("proposed", "backbone")),
+            ("start", ("transfer", "proposed")),
+        ):
             texts[f"index-{key}-{letter}"] = format_difference(results.compare(*pair))
         fitted += [claims.train_dice(results, row).mean() for row in printed]
         assert {len(results.runs_of(row)) for row in printed} == {3}

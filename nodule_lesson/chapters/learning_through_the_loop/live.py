@@ -24,7 +24,7 @@ NEARLY_ZERO = 0.01  # the scale of slopes is linear below, logarithmic above
 
 CAPTION = (
     "<strong>Live.</strong> Left, the logits u of a disc in noise, and x after T steps with its "
-    "outline (red) on that of the clean disc (grey). Right, the loss L, 100 times the mean square "
+    "outline on that of the clean disc (grey). Right, the loss L, 100 times the mean square "
     "of x minus the clean disc, over σ, and its slope dL/dσ. The slope's scale is logarithmic on "
     "both sides of 0, to show sign and size at once: where the curve lies on 0, σ cannot learn."
 )

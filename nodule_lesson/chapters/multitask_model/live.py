@@ -129,7 +129,7 @@ CONTROLS = (
     Choice("crop", "crop", CROP_NAMES, START, "simulated"),
     Choice("source", "c comes from", (CLASSIFIER, BY_HAND), CLASSIFIER),
     Slider("c", "c", 0, 1, 0.01, round(crop(START)[-1], 2), "is there a nodule?"),
-    Slider("lambda2", "λ₂", 0, 8, 0.05, LAMBDA2, "weight of the size prior"),
+    Slider("lambda2", "λ₂", 0, 8, 0.05, LAMBDA2, "weight of the detection prior"),
     Slider("sigma", "σ", 0.3, 6, 0.05, SIGMA, "width of the Gaussian, pixels"),
     Slider("lambda1", "λ₁", 0, 4, 0.05, 1.0, "weight of the boundary"),
     Slider("iterations", "iterations", 0, 20, 1, 10, "steps T"),

@@ -83,6 +83,8 @@ minimum = Exercise(
         "epsilon is missing, both inside and in front of the softplus.":
             lambda u, e: _minima(u, 1).sum(),
         "this is the limit for epsilon to 0.": lambda u, e: np.minimum(-u, 0).sum(),
+        "this is the energy at Sig(u); it is lowest at Sig(u / epsilon).":
+            lambda u, e: _density(expit(u), u, e).sum(),
         "softplus(-u) is the minimum without its linear part: put x = Sig(u / epsilon) into E.":
             lambda u, e: _minima(-u, e).sum(),
     },

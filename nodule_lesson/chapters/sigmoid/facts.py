@@ -5,6 +5,8 @@ import math
 import numpy as np
 import torch
 
+from nodule_lesson.chapters.sigmoid.live import compute
+
 
 def wrong_pixels(field):
     """The share of pixels away from the disc's edge whose logit has the wrong sign.
@@ -21,6 +23,24 @@ def wrong_pixels(field):
     measured = float((votes < 0).double().mean())
     expected = 0.5 * math.erfc(float(votes.mean() / votes.std()) / math.sqrt(2))
     return {"wrong-measured": f"{measured:.1%}", "wrong-theory": f"{expected:.1%}"}
+
+
+def live_answers():
+    """What the live figure shows at the settings that its tasks ask for.
+
+    Holds the answers below it: no lowest point at an end, and the same place for the same ratio.
+    """
+    low, high = (compute({"u": u, "epsilon": 1.0})["minimiser"] for u in (-6.0, 6.0))
+    half, whole = (compute({"u": 2 * e, "epsilon": e}) for e in (0.5, 1.0))
+    assert 0 < low < high < 1 and half["minimiser"] == whole["minimiser"]
+    return {
+        "live-low": f"{low:.4f}",
+        "live-high": f"{high:.4f}",
+        "live-cold": f"{1 - compute({'u': 0.5, 'epsilon': 0.05})['minimiser']:.1e}",
+        "live-same": f"{half['minimiser']:.4f}",
+        "live-half": f"{half['minimum']:.4f}".replace("-", "\N{MINUS SIGN}"),
+        "live-whole": f"{whole['minimum']:.4f}".replace("-", "\N{MINUS SIGN}"),
+    }
 
 
 def saturation():

@@ -1,7 +1,7 @@
 """Exercises of the chapter *Soft threshold dynamics*."""
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from nodule_lesson.chapters.exercise import Exercise, blur
 
@@ -37,10 +37,14 @@ std_step = Exercise(
             lambda x, u, K, a, e: _step(x, x, K, a, e),
         "epsilon divides the regulariser only; it divides u as well.":
             lambda x, u, K, a, e: _step(x, u, K, a / e, 1),
+        "epsilon divides u only; it divides the boundary term as well.":
+            lambda x, u, K, a, e: _step(x, u / e, K, a, 1),
+        "epsilon divides here; this multiplies by it.":
+            lambda x, u, K, a, e: _step(x, u, K, a, 1 / e),
         "epsilon is missing: it divides the whole argument.":
             lambda x, u, K, a, e: _step(x, u, K, a, 1),
         "this is the argument; the sigmoid is missing.": _argument,
-        "K is taken of x - 1/2 without a border: K1 is below 1 near the edge, so blur 1 - 2x.":
+        "1 - 2 blur(x) is not blur(1 - 2x): near the edge of the image the blur of 1 is below 1.":
             lambda x, u, K, a, e: expit((u - a * (1 - 2 * K(x))) / e),
         "the axes are transposed.": lambda *arguments: _step(*arguments).T,
     },
@@ -63,27 +67,50 @@ boundary_term = Exercise(
 )  # fmt: skip
 
 
-def _fixed_point(argument):
-    """Where x = Sig(argument(x)) ends, from x = 1/2."""
-
-    def fixed_point():
-        x = 0.5
-        for _ in range(500):
-            x = expit(argument(x))
-        return x
-
-    return fixed_point
+def _class_fields():
+    """x, on three classes that sum to 1 at each pixel, and their logits."""
+    random = np.random.default_rng(20155)
+    return softmax(random.normal(size=(3, 9, 14)), axis=0), random.normal(size=(3, 9, 14))
 
 
-# The x that the printed iteration ends at, far from the border, for lambda1 = epsilon = 1.
-printed_fixed_point = Exercise(
-    ask=(),
-    right=_fixed_point(lambda x: 3 * x - 1),
+def _class_logits(x, u, K, a, e):
+    return (u - a * K(1 - 2 * x)) / e
+
+
+def _class_step(*arguments):
+    return softmax(_class_logits(*arguments), axis=0)
+
+
+# step(x, u, blur, lam, epsilon) -> the next x of the layer for several classes, (classes, H, W).
+classes_step = Exercise(
+    ask=(*_class_fields(), _BLUR, 0.7, 0.8),
+    right=_class_step,
     mistakes={
-        "that is the fixed point of Sig(x): the boundary term is missing.":
-            _fixed_point(lambda x: x),
-        "that solves x = Sig(x - 1 + x), with 1 - x in the place of 1 - 2x.":
-            _fixed_point(lambda x: 2 * x - 1),
+        "the factor 2 is missing. The derivative of <x_k, K(1 - x_k)> is K(1 - 2 x_k).":
+            lambda x, u, K, a, e: _class_step(x, u, K, a / 2, e),
+        "this is a sigmoid for each class: the classes of a pixel do not sum to 1.":
+            lambda *arguments: expit(_class_logits(*arguments)),
+        "the sign of lam is off: this rewards boundary.":
+            lambda x, u, K, a, e: _class_step(x, u, K, -a, e),
+        "this has x where the derivation has u, as the printed iteration.":
+            lambda x, u, K, a, e: _class_step(x, x, K, a, e),
+        "the sum runs over pixels; the classes of each pixel have to sum to 1, axis 0.": (
+            lambda *arguments: softmax(_class_logits(*arguments), axis=-1),
+            lambda *arguments: softmax(_class_logits(*arguments), axis=1),
+            lambda *arguments: softmax(_class_logits(*arguments)),
+        ),
+        "epsilon is missing: it divides the whole argument.":
+            lambda x, u, K, a, e: _class_step(x, u, K, a, 1),
+        "epsilon divides the boundary term only; it divides u as well.":
+            lambda x, u, K, a, e: _class_step(x, u, K, a / e, 1),
+        "epsilon divides u only; it divides the boundary term as well.":
+            lambda x, u, K, a, e: _class_step(x, u / e, K, a, 1),
+        "these are the logits; the softmax over the classes is missing.": _class_logits,
+        "the softmax is not normalised: divide by the sum over the classes.":
+            lambda *arguments: np.exp(_class_logits(*arguments)),
+        "the boundary term is missing: no pixel hears its neighbours.":
+            lambda x, u, K, a, e: softmax(u / e, axis=0),
+        "u is missing: this step forgets its input.":
+            lambda x, u, K, a, e: _class_step(x, 0 * u, K, a, e),
     },
-    tolerance=1e-4,
 )  # fmt: skip

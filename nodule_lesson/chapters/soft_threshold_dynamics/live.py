@@ -14,7 +14,7 @@ CONTROLS = (
     Choice("scene", "input", SCENE_NAMES, "noisy disc", "the logits u"),
     Slider("sigma", "σ", 0.5, 10, 0.1, 2.0, "width of the Gaussian, pixels"),
     Slider("lambda1", "λ₁", 0, 4, 0.05, 1.8, "weight of the boundary"),
-    Slider("lambda2", "λ₂", 0, 4, 0.05, 1.0, "weight of the size prior"),
+    Slider("lambda2", "λ₂", 0, 4, 0.05, 1.0, "weight of the detection prior"),
     Slider("c", "c", 0, 1, 0.01, 1.0, "is there a nodule?"),
     Slider("epsilon", "ε", 0.1, 2, 0.05, 1.0, "weight of the entropy"),
     Slider("iterations", "iterations", 0, 30, 1, 10, "steps T"),

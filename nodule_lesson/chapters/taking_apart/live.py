@@ -152,7 +152,7 @@ def shares(lambda2, c):
 
 LAMBDA2 = to_step(stored()["lambda2"], 0.1)
 CONTROLS = (
-    Slider("lambda2", "λ₂", 0, MOST, 0.1, LAMBDA2, "weight of the size prior"),
+    Slider("lambda2", "λ₂", 0, MOST, 0.1, LAMBDA2, "weight of the detection prior"),
     Slider("quality", "quality of c", -1, 1, 0.05, 0.0, "−1 shuffled, 0 its own, 1 the truth"),
 )
 
