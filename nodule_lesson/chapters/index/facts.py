@@ -1,4 +1,4 @@
-"""The numbers of the first page's text, and the assertions that hold its sentences to the results."""
+"""The numbers of the first page, and the assertions that hold its sentences to the results."""
 
 import torch
 from scipy import ndimage

@@ -24,7 +24,7 @@ CONTROLS = (
     Slider("pixel", "pixel", 0.5, 0.9, 0.05, 0.7, "mm wide and high"),
 )
 CAPTION = (
-    "<strong>Live.</strong> Upper left, a true outline (filled) and a predicted one (red): drag "
+    "<strong>Live.</strong> Upper left, a true outline (filled) and a predicted one (line): drag "
     "it, or move the sliders. Upper right, where they differ: wrongly marked (blue), missed "
     "(orange), and as a line the two pixels between which the Hausdorff distance runs. Below, "
     "overlap and distances against the shift to the right; the upright line is the present shift. "
@@ -94,7 +94,7 @@ def draw(parameters, result):
     (left, right), (overlap, distance) = figure.subplots(2, 2, height_ratios=(3, 2))
     truth, pred = result["input"], result["field"]
     outlines = [(pred, 0.5, "contour")]
-    show_field(left, truth, "truth (filled), prediction (red)", high=2, outlines=outlines)
+    show_field(left, truth, "truth (filled), prediction (line)", high=2, outlines=outlines)
     title = "missed (orange), wrong (blue)"
     show_field(right, pred - truth, title, "signed", -1, 1, outlines)
     shifts = np.arange(-REACH, REACH + 1)
