@@ -33,7 +33,7 @@ def flat_energy(x, u, epsilon):
 def cheapest_edge(epsilon, sigma=3.0, n=240):
     """The price of an edge by a minimisation that knows nothing of the layer.
 
-    A line of pixels that closes to a ring, with two edges, and a Gaussian by its Fourier transform.
+    A line of pixels that closes to a ring, with two edges, and a Gaussian by its transform.
     """
     i = np.arange(n)
     taps = np.exp(-(np.minimum(i, n - i) ** 2) / (2 * sigma**2))
@@ -158,3 +158,17 @@ def test_the_page_computes_the_same(node):
             assert float(gain) == pytest.approx(1 / (1 - 1 / (2 * p["ratio"])), abs=6e-3)
         else:
             assert gain == "not bounded"
+
+
+# --- the numbers of the text --------------------------------------------------------------------
+
+
+def test_facts_hold_the_text_to_its_numbers():
+    assert facts.prices(lambda ratio: max(0, 1 - ratio / 0.6) if ratio < 0.5 else 0) == {
+        "price-hard": "0.83"
+    }
+    assert facts.discs({2: -0.1, 3: 0.2, 9: 0.876}) == {"disc-wide": "0.88"}
+    facts.loudness({1: (0.7, 0.2), 5: (0.2, 0.1)})
+    for wrong in ({1: (0.1, 0.2)}, {1: (0.9, 0.1), 5: (0.9, 0.2)}):
+        with pytest.raises(AssertionError):
+            facts.loudness(wrong)

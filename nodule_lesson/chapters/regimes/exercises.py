@@ -65,7 +65,7 @@ jumps = Exercise(
             lambda u, l1, l2, e: _jumps(u, l1, l2, e, m=np.sqrt(1 - e / l1)),
             lambda u, l1, l2, e: _jumps(u, l1, l2, e, m=1 - 2 * e / l1),
         ),
-        "the term with artanh is missing, or a factor of it: u = 2 epsilon artanh(m) - lambda1 m.": (
+        "look at the term with artanh once more: its factor is 2 epsilon, its sign a minus.": (
             lambda *given: _jumps(*given, inside=0.0),
             lambda *given: _jumps(*given, inside=0.5),
             lambda *given: _jumps(*given, inside=-1.0),

@@ -36,7 +36,7 @@ def gain_by_wavelength(wavelengths, measured, sigma):
         q = 1 / (2 * ratio)
         axes.plot(length, 1 / (1 - q * k), "-", color=colour, label=f"ε/λ₁ = {ratio:g}")
         axes.plot(wavelengths, gains, "o", color=colour, markersize=4)
-    axes.set(xscale="log", xlabel="wavelength (pixels)", ylabel="gain", ylim=(0.8, 4.2))
+    axes.set(xscale="log", xlabel="wavelength (pixels)", ylabel="gain", ylim=(0.9, 3.6))
     axes.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
     axes.minorticks_off()
     axes.legend(loc="upper left")

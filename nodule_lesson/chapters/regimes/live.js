@@ -71,8 +71,8 @@ mount("regimes", (ui) => {
   const edges = ui.plot("An edge", {
     x: "pixel", y: "x", xRange: [0, PIXELS - 1], yRange: [-0.05, 1.05],
     label: "A line of pixels that starts as a hard edge, after ten and after three hundred steps" });
-  const shares = ui.plot("Price of the edge for u = 0, hard edge = 1", {
-    x: "ε / λ₁", y: "price", xRange: [0, RATIOS.at(-1)], yRange: [-0.05, 1.05], full: true,
+  const shares = ui.plot("Price of the edge at u = 0", {
+    x: "ε / λ₁", y: "price, hard edge = 1", xRange: [0, RATIOS.at(-1)], yRange: [-0.05, 1.05], full: true,
     label: "The price of an edge over epsilon by lambda1: it falls from 1 to 0 at one half" });
   const show = ui.readouts(["answers of a flat field", "price of the edge", "gain 1/(1 − q)"]);
   const values = Array.from({ length: POINTS }, (_, i) => i / (POINTS - 1));
@@ -81,13 +81,14 @@ mount("regimes", (ui) => {
     const energy = values.map((x) => flatEnergy(x, u, ratio));
     const limits = [0, 1].map((start) => flatLimit(start, u, ratio));
     energies.draw([{ x: values, y: energy, kind: "first" }],
-      limits.map((x) => ({ x, y: flatEnergy(x, u, ratio), kind: "second" })));
+      limits.map((x, i) => ({
+        x, y: flatEnergy(x, u, ratio), kind: "second", label: i ? "" : "from x = 0 and from x = 1" })));
     const [ten, settled] = lineAfter(
       [LAYER, SETTLED], HARD_EDGE, u, ratio, gaussianTaps(PIXELS, sigma));
     edges.draw([
       { x: PLACES, y: HARD_EDGE, kind: "muted", label: "start" },
-      { x: PLACES, y: ten, kind: "second", label: `after ${LAYER} steps` },
-      { x: PLACES, y: settled, kind: "first", label: `after ${SETTLED} steps` },
+      { x: PLACES, y: ten, kind: "second", label: `${LAYER} steps` },
+      { x: PLACES, y: settled, kind: "first", label: `${SETTLED} steps` },
     ]);
     const price = priceOf(ratio, sigma);
     shares.draw([{ x: RATIOS, y: ui.options.prices, kind: "first" }],

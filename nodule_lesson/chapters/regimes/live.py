@@ -17,17 +17,18 @@ CONTROLS = (
 # Pixels of the line, steps until an edge has settled, steps of the layer; points of the energy.
 PIXELS, SETTLED, LAYER, POINTS = 160, 300, 10, 161
 # Where the curve of prices is computed, and for which width.
-RATIOS = (0.02, *(0.05 * i for i in range(1, 10)), 0.475, 0.49, 0.5, 0.6, 0.8, 1.0, 1.2)
+RATIOS = (0.01, *(0.025 * i for i in range(1, 20)), 0.49, 0.5, 0.6, 0.8, 1.0, 1.2)
 SIGMA = 3.0
 
 CAPTION = (
     "<strong>Live.</strong> λ₁ = 1. First, the energy of a flat field with the value x; dots: "
     "where the layer ends that starts at x = 0 and at x = 1. Second, a line of pixels that starts "
-    "as a hard edge, after 10 and after 300 steps. Third, the price of that edge for u = 0, as a "
+    "as a hard edge, after 10 and after 300 steps; at "
+    "its ends the border of the image is seen. Third, the price of that edge for u = 0, as a "
     "share of the price of a hard one."
 )
 ALT = (
-    "Three plots for epsilon over lambda1 = 0.2. An energy with two wells, at x near 0 and near 1; "
+    "Three plots for epsilon over lambda1 = 0.2. An energy with two wells, at x near 0 and 1; "
     "an edge that falls smoothly from near 1 to near 0; and a curve of prices that falls from 1 "
     "to 0, which it reaches at one half and keeps, with a dot at 0.77."
 )

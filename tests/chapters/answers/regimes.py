@@ -29,4 +29,4 @@ def jumps(u, lambda1, lambda2, epsilon):
     options = {"method": "bounded", "options": {"xatol": 1e-12}}
     least = minimize_scalar(evidence, bounds=(0.5, 1 - 1e-9), **options).fun
     most = -minimize_scalar(lambda x: -evidence(x), bounds=(1e-9, 0.5), **options).fun
-    return [brentq(lambda c: u - lambda2 * (1 - c) - end, -50, 50) for end in (least, most)]
+    return [1 - (u - end) / lambda2 for end in (least, most)]
