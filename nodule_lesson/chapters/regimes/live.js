@@ -66,7 +66,7 @@ function fold(ratio) {
 
 mount("regimes", (ui) => {
   const energies = ui.plot("Energy of a flat field", {
-    x: "x", y: "energy per pixel", xRange: [-0.02, 1.02],
+    x: "x", y: "100 × energy per pixel", xRange: [-0.02, 1.02],
     label: "The energy per pixel of a flat field over its value x, and where the layer ends" });
   const edges = ui.plot("An edge", {
     x: "pixel", y: "x", xRange: [0, PIXELS - 1], yRange: [-0.05, 1.05],
@@ -78,11 +78,11 @@ mount("regimes", (ui) => {
   const values = Array.from({ length: POINTS }, (_, i) => i / (POINTS - 1));
 
   ui.run(({ ratio, u, sigma }) => {
-    const energy = values.map((x) => flatEnergy(x, u, ratio));
+    const height = (x) => 100 * flatEnergy(x, u, ratio); // short numbers beside the axis
     const limits = [0, 1].map((start) => flatLimit(start, u, ratio));
-    energies.draw([{ x: values, y: energy, kind: "first" }],
+    energies.draw([{ x: values, y: values.map(height), kind: "first" }],
       limits.map((x, i) => ({
-        x, y: flatEnergy(x, u, ratio), kind: "second", label: i ? "" : "from x = 0 and from x = 1" })));
+        x, y: height(x), kind: "second", label: i ? "" : "from x = 0 and from x = 1" })));
     const [ten, settled] = lineAfter(
       [LAYER, SETTLED], HARD_EDGE, u, ratio, gaussianTaps(PIXELS, sigma));
     edges.draw([
