@@ -8,6 +8,7 @@ holds both images, and shows the one that fits its theme (`add_dark_images`).
 import base64
 import colorsys
 import hashlib
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -49,7 +50,11 @@ def dark_png(figure):
     undo = []
     try:
         darken(figure, undo)
-        return print_figure(figure, base64=True, dpi=2 * rcParams["figure.dpi"], facecolor="none")
+        with warnings.catch_warnings():
+            # Matplotlib forgets, when a figure is drawn, that it was made without a layout.
+            warnings.filterwarnings("ignore", "There are no gridspecs with layoutgrids")
+            dpi = 2 * rcParams["figure.dpi"]
+            return print_figure(figure, base64=True, dpi=dpi, facecolor="none")
     finally:
         for setter, value in reversed(undo):
             setter(value)
