@@ -217,7 +217,7 @@ class Interface {
       draw: (values, colours, low, high) => {
         canvas.toggleAttribute("data-grey", colours === "grey"); // the same in both themes
         if (colours === "signed") {
-          key ??= heading.parentNode.appendChild(element("div", { class: "lf-legend" },
+          key ??= box.appendChild(element("div", { class: "lf-legend" },
             element("span", { class: "lf-key negative" }, pretty(low)),
             element("span", { class: "lf-key positive" }, pretty(high))));
         }
