@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nodule_lesson.chapters.measuring_a_segmentation import facts
+from nodule_lesson.data import open_demo
 from nodule_lesson.evaluation import measures
 
 
@@ -159,3 +160,30 @@ def test_pooled_dice_is_the_mean_with_the_weights_of_the_text():
     dice = np.nan_to_num(measures.dice(pred, truth))
     pooled = measures.summarise(pred, truth, per="pooled").mean["dice"]
     assert pooled == pytest.approx((weight * dice).sum() / weight.sum())
+
+
+def test_equal_dice_on_every_slice_and_unequal_pooled_dice():
+    """Neither sizes nor empty slices differ: the weights hold the systems' own marks."""
+    truth, tight, loose = np.zeros((3, 2, 20, 27), bool)
+    flat = [mask.reshape(2, -1) for mask in (truth, tight, loose)]
+    flat[0][:, :90] = True
+    flat[1][0, :30], flat[2][0, :270] = True, True
+    flat[1][1, 9:99], flat[2][1, 9:99] = True, True
+    assert [int((pred & truth)[1].sum()) for pred in (tight, loose)] == [81, 81]
+    for pred, pooled in ((tight, 0.74), (loose, 0.63)):
+        assert measures.dice(pred, truth) == pytest.approx([0.5, 0.9])
+        assert measures.summarise(pred, truth).mean["dice"] == pytest.approx(0.7)
+        found = measures.summarise(pred, truth, per="pooled").mean["dice"]
+        assert round(found, 2) == pooled
+
+
+def test_the_bound_on_misses_is_near_for_reader_1_and_not_for_reader_3():
+    demo = open_demo("luna_like")
+    truth, share = np.asarray(demo.masks) > 0, {}
+    for reader in (0, 2):
+        pred = (np.asarray(demo.readers) >> reader) & 1
+        found = measures.summarise(pred, truth, empty="skip")
+        missed = np.mean(found.values["dice"][truth.any((1, 2))] == 0)
+        rest = 2 - found.mean["dice"] / found.mean["iou"]
+        share[reader] = (1 - found.mean["dice"] / rest) / missed
+    assert 1 < share[0] < 1.1 and share[2] > 1.5

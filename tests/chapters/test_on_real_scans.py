@@ -105,7 +105,10 @@ def test_the_answers_to_the_live_figure_are_what_its_crops_hold():
 
 
 def test_a_turned_nodule_is_missed_by_twice_its_distance_from_the_origin(tmp_path):
-    """Half a turn about the patient's axis: voxel (30, 40) lies 0.7 x 50 mm from the first one."""
+    """Half a turn about the patient's axis: voxel (30, 40) lies 0.7 x 50 mm from the first one.
+
+    Of 50 columns and rows numpy reads (-30, -40) as (20, 10), 0.7 x (10, 30) mm away.
+    """
     sitk = pytest.importorskip("SimpleITK")
     image = sitk.GetImageFromArray(np.zeros((3, 50, 50), np.int16))
     image.SetSpacing((0.7, 0.7, 2.0))
@@ -118,7 +121,7 @@ def test_a_turned_nodule_is_missed_by_twice_its_distance_from_the_origin(tmp_pat
         {"patient": "luna-0001", "seriesuid": "missing"},
         {"patient": "luna-0002", "seriesuid": "1.2.3", **place},
     ]
-    assert facts.turned_nodule(tmp_path, rows) == {"naive-gap": "70"}
+    assert facts.turned_nodule(tmp_path, rows) == {"naive-gap": "70", "read-gap": "22"}
 
 
 def test_the_outline_is_most_of_a_small_nodule():

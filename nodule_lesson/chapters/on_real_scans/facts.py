@@ -56,17 +56,23 @@ def live_answers():
 
 
 def turned_nodule(folder, rows):
-    """How far off a voxel is that is computed without the direction, in mm.
+    """How far off a voxel is that is computed without the direction, and what numpy reads, in mm.
 
-    Holds the sentence on the turned patient.
+    Holds the sentences on the turned patient: negative indices are counted from the other end.
     folder: simulated scans as LUNA16 has them. rows: of their nodules; the turned patient is
     luna-0002.
     """
     row = next(row for row in rows if row["patient"] == "luna-0002")
     scan = ct.Scan.open(folder / "subset0" / f"{row['seriesuid']}.mhd")
     world = np.array([row[f"coord{axis}"] for axis in "XYZ"])
-    naive = ((world - scan.origin)[::-1] / scan.spacing).tolist()
-    return {"naive-gap": f"{np.linalg.norm(scan.to_world(naive) - world):.0f}"}
+    naive = (world - scan.origin)[::-1] / scan.spacing
+    read = np.where(naive < 0, naive + scan.size, naive)
+    assert (naive < 0).any() and (read >= 0).all(), "change the text"
+    voxels = {"naive-gap": naive, "read-gap": read}
+    return {
+        name: f"{np.linalg.norm(scan.to_world(voxel.tolist()) - world):.0f}"
+        for name, voxel in voxels.items()
+    }
 
 
 def price_of_the_outline(enclosed, mask):
