@@ -226,10 +226,11 @@ def with_another_digit(notebook):
 def test_nbval_finds_a_changed_number(tmp_path):
     notebook = nbformat.read(ROOT / "book" / "sigmoid.ipynb", as_version=4)
     shutil.copytree(ROOT / "book" / "results", tmp_path / "results")
-    path = tmp_path / "sigmoid.ipynb"
+    path, settings = tmp_path / "sigmoid.ipynb", tmp_path / "pytest.ini"
+    settings.write_text("[pytest]\n", encoding="utf-8")  # none of the repository's
     nbformat.write(with_another_digit(notebook), path)
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q",
-               "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", "/dev/null",
+               "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", str(settings),
                "-o", "addopts=", str(path)]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 1, result.stdout + result.stderr

@@ -117,7 +117,9 @@ def test_the_tables_of_chapters_say_what_the_heads_do(site):
         ("teaching", ("title", "open_with", "show_live", "homework")),
     ):
         rows = [[str(head[column]) for column in columns] for head in heads]
-        assert cells_of_table(site / "book" / f"{name}.html") == rows
+        shown = cells_of_table(site / "book" / f"{name}.html")
+        # The first page marks the shortest way with stars.
+        assert [[cell.removesuffix(" ★") for cell in row] for row in shown] == rows
 
 
 # --- in a browser with the network cut ----------------------------------------------------------
@@ -207,7 +209,7 @@ CELL = """\
 jupytext:
   text_representation: {{extension: .md, format_name: myst}}
 kernelspec: {{name: python3, display_name: Python 3, language: python}}
-myst: {{substitutions: {{minutes: 45}}}}
+myst: {{substitutions: {{needs: nothing}}}}
 ---
 # {name}
 
@@ -295,7 +297,6 @@ def test_pages_and_notebooks_show_no_stale_outputs_and_no_chapter_runs_for_nothi
         made = (build / "notebooks" / "book" / f"{name}.ipynb").read_text(encoding="utf-8")
         offered = build / "html" / "_sources" / "book" / f"{name}.ipynb"
         assert offered.read_text(encoding="utf-8") == made
-        assert f"/blob/main/book/{name}.ipynb" in page  # no notebook lies beside the chapter yet
         words = {"old-code", "new-code", "old-result", "new-result", "old-script"}
         assert {w for w in words if w in page} == {w for w in words if w in made}
         return {word for word in words if word in page}
