@@ -35,6 +35,15 @@ def test_an_equation_of_the_paper_is_called_the_papers(name):
     assert not bare
 
 
+def test_what_three_dimensions_mean_is_said_where_one_looks():
+    """A volume or the classes of one image would be taken for a batch without a word."""
+    chapter = (ROOT / "book" / "soft_threshold_dynamics.md").read_text(encoding="utf-8")
+    for text in (chapter, std.soft_threshold_dynamics.__doc__):
+        text = " ".join(text.replace("(", "").split())
+        assert re.search("Three dimensions.{0,40} are always a batch of", text)
+        assert "volume" in text and "classes" in text
+
+
 # --- one answer or several -----------------------------------------------------------------------
 
 

@@ -526,7 +526,7 @@ def test_the_list_says_whose_scan_it_is(folder, tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace("p-two", "p-one"), encoding="utf-8")
     found = extract(folder, tmp_path / "out", size=SIZE, workers=1)
     assert {*found.slices["patient"]} == {"p-one"} and {*found.slices["scan"]} == {"one", "two"}
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write("one,3,p-three,isolated,5,1,2,3\n")
     found = extract(folder, tmp_path / "other", size=SIZE, workers=1)
     ((scan, _, reason),) = found.info["parameters"]["not_used"]
