@@ -313,6 +313,9 @@ def without_encoding(call):
     if any(keyword.arg == "encoding" for keyword in call.keywords):
         return False
     if isinstance(call.func, ast.Attribute):
+        if call.func.attr == "open":  # of a path: its first argument is the mode
+            mode = call.args[0].value if call.args and hasattr(call.args[0], "value") else None
+            return isinstance(mode, str) and re.fullmatch(r"[rwax]\+?t?", mode) is not None
         most = {"read_text": 0, "write_text": 1}.get(call.func.attr)
         return most is not None and len(call.args) <= most
     if not isinstance(call.func, ast.Name) or call.func.id != "open":
@@ -321,7 +324,9 @@ def without_encoding(call):
 
 
 def test_code_reads_and_writes_text_as_utf_8():
-    calls = [ast.parse(text).body[0].value for text in ("p.read_text()", "open(p, 'w')")]
+    calls = [
+        ast.parse(text).body[0].value for text in ("p.read_text()", "open(p, 'w')", "p.open('a')")
+    ]
     assert all(without_encoding(call) for call in calls)
     assert not without_encoding(ast.parse("open(p, 'rb')").body[0].value)
     for part in ("nodule_lesson", "tools", "benchmarks", "studies", "data_scripts", "tests"):
