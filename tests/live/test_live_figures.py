@@ -394,7 +394,7 @@ def test_the_length_of_a_known_outline(explorer):
 
 def test_figures_of_the_book_and_live_figures_have_the_same_colours():
     names = {"BLUE": "first", "ORANGE": "second", "GREEN": "third"}
-    names |= {"INK": "ink", "MUTED": "muted", "CONTOUR": "contour"}
+    names |= {"INK": "ink", "MUTED": "muted", "OUTLINE": "contour"}
     assert {name: getattr(plots, name) for name in names} == {
         name: COLOURS[of_page] for name, of_page in names.items()
     }
