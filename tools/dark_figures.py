@@ -72,6 +72,9 @@ def darken(figure, undo):
             over_pictures.update(axes.lines, axes.collections, axes.patches, axes.texts)
     for artist in figure.findobj(lambda artist: artist not in over_pictures):
         turn_round(artist, undo)
+        arrow = getattr(artist, "arrow_patch", None)  # of an annotation, and no child of it
+        if arrow is not None:
+            turn_round(arrow, undo)
 
 
 def turn_round(artist, undo):

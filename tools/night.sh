@@ -54,7 +54,11 @@ start)
   echo $! >"$night/pid"
   ;;
 stop)
-  running && kill -TERM -- "-$(cat "$night/pid")"
+  if running; then
+    kill -TERM -- "-$(cat "$night/pid")"
+    # Processes that were paused take the signal only when they go on; others have ended by now.
+    kill -CONT -- "-$(cat "$night/pid")" 2>/dev/null || true
+  fi
   rm -f "$night/pid"
   ;;
 status)

@@ -66,6 +66,19 @@ def test_the_dark_version_is_dark_and_says_the_same(figure):
     assert red[0] > 0 and red[1] == pytest.approx(red[0], rel=0.5)
 
 
+def test_the_arrow_of_a_note_is_light(figure):
+    """Matplotlib does not count it among the children of the note."""
+    before = pixels(base64.b64decode(dark_png(figure)))
+    note = figure.axes[0].annotate(
+        "", (2, 3), (0, 0), arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 12}
+    )
+    arrow = note.arrow_patch.get_edgecolor()
+    after = pixels(base64.b64decode(dark_png(figure)))
+    assert note.arrow_patch.get_edgecolor() == arrow
+    light = [(image > 0.9).all(-1).mean() for image in (before, after)]
+    assert light[1] > light[0] + 0.005
+
+
 def test_a_colour_keeps_its_hue_and_turns_its_lightness_round():
     assert at_night("white")[:3] == pytest.approx((0.15, 0.15, 0.15))
     assert at_night("black")[:3] == pytest.approx((0.95, 0.95, 0.95))

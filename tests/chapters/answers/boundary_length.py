@@ -21,5 +21,8 @@ def wall(w, sigma):
 
 def layer(price, most):
     """The root of the gap."""
-    gap = lambda sigma: most * sigma / math.sqrt(2 * math.pi) - price  # noqa: E731
+
+    def gap(sigma):
+        return most * sigma / math.sqrt(2 * math.pi) - price
+
     return most, brentq(gap, 0, 50)
