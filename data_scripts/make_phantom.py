@@ -6,12 +6,12 @@ CC BY 4.0; half of the nodules have shapes of LIDC-IDRI outlines (CC BY 3.0).
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from nodule_lesson.data.phantom import DOMAINS, write_scans
 from nodule_lesson.data.sources import fetch
+from nodule_lesson.jobs import cores
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     parser.add_argument("--domain", choices=DOMAINS, default="luna_like")
     parser.add_argument("--scans", type=int, help="default: 20, or all 7 of clinic_like")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="default: all cores")
+    parser.add_argument("--workers", type=int, default=cores(), help="default: all cores")
     options = parser.parse_args()
     scans = options.scans or DOMAINS[options.domain]["patients"] or 20
     try:

@@ -66,7 +66,7 @@ class Exercise:
             name = getattr(function, "__name__", type(function).__name__)
             call = f"{name}({', '.join(map(_described, calls[-1]))})"
             message = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
-            if "must be Tensor" in message:
+            if "must be Tensor, not numpy" in message:
                 message += "; the arguments are numpy arrays, so use numpy here"
             return f"the call {call} ended with {message}."
         if any(answer is None for answer in answers):

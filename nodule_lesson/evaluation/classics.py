@@ -1,6 +1,6 @@
 """Segmentation without training: Otsu, k-means, Chan-Vese and the random walker.
 
-Each is a function from a crop (H, W), scaled to [0, 1] by Eq. (6), to a boolean mask (H, W). All
+Each is a function from a crop (H, W), min-max scaled to [0, 1], to a boolean mask (H, W). All
 use the library's default settings; nothing has been tuned on any nodule. Beside the crop they use
 one fact, which every network of the lesson can learn: a nodule, if there is one, lies in the
 middle. So `central` keeps one component of what a method marks.

@@ -13,7 +13,6 @@ leaks. The large test does not.
 import hashlib
 import itertools
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from nodule_lesson.data.demo import cache_folder
 from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.data.patches.normalisation import stretch
 from nodule_lesson.data.phantom.crops import scan_crops
+from nodule_lesson.jobs import cores
 
 SETS = ("pretrain", "clinic", "large")
 TRAIN_LESIONS = 45  # of the clinic's 56: the paper's number
@@ -272,7 +272,7 @@ def simulated(patients=None, workers=None, names=SETS):
             continue
         jobs = [(domain, seed, number + 1) for seed in seeds for number in range(count)]
         jobs = jobs[:patients]
-        with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        with ProcessPoolExecutor(workers or cores()) as pool:
             scans = pool.map(partial(_crops, thin=name == "large"), jobs)
             label = f"simulating {name}"
             crops = [crop for scan in tqdm(scans, label, len(jobs), unit="scan") for crop in scan]

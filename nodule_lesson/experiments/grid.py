@@ -23,7 +23,7 @@ class Row:
 
     pretrained: whether the network is first trained on `pretrain`, without STD. frozen: blocks
     that are not trained. prior: the c that the prior is given, one of `variants.PRIORS`.
-    iteration: "derived" or "printed", Eq. (5) as the paper prints it. lesions: how many of the
+    iteration: "derived" or "printed", as the paper prints it. lesions: how many of the
     clinic's training lesions are used. own_rate: whether sigma and lambda2 have the learning rate
     `std_learning_rate` of the profile. rates: learning rates of single parameters as pairs
     (name, rate); they override the others. dice_over: what the Dice loss is taken over, None for
@@ -88,7 +88,7 @@ ROWS = {
             replace(_TRANSFER, name=f"{count} lesions, transfer", lesions=count)
             for count in (5, 15)
         ),
-        # Three ways to read the Dice loss in Eq. (7), and a faster rate for sigma and lambda2.
+        # Three ways to read the Dice loss, and a faster rate for sigma and lambda2.
         *(
             Row(f"{name} (Dice by {over})", name, dice_over=over)
             for over in DICE_OVER

@@ -58,6 +58,6 @@ def show_field(axes, field, title, colours="share", low=0, high=1, outlines=()):
 
 
 def show_x(axes, x, steps, outlines=()):
-    """Draw x of Eq. (5) after that many steps with its outline at 0.5, and more outlines."""
+    """Draw x after that many steps of the layer with its outline at 0.5, and more outlines."""
     title = f"x after {steps} {'step' if steps == 1 else 'steps'}"
     show_field(axes, x, title, outlines=[(x, 0.5, "contour"), *outlines])

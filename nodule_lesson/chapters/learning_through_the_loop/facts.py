@@ -100,7 +100,7 @@ def farthest_travel():
     """
     steps_per_epoch = math.ceil(814 / 10)
     travel = sum(steps_per_epoch * 5 * 1e-3 * 0.75**period for period in range(10))
-    assert 0.7 < travel < 3  # from 1 to the floor, not from 1 to 4
+    assert 0.7 < travel < 3  # not from 1 to 4
     return {"loop-travel": f"{travel:.1f}"}
 
 

@@ -92,7 +92,7 @@ mount("threshold", (ui) => {
   const curves = ui.plot("Every threshold", { ...axis, y: "Dice, share of variance", yRange: [0, 1.02],
     label: "Dice and the variance between the classes against the threshold" });
   const show = ui.readouts(["Dice", "Otsu's threshold and Dice", "best threshold and Dice",
-    "your threshold after Eq. (6)"]);
+    "your threshold, min-max scaled"]);
 
   const cropOf = remember((name) => {
     const { hu: packed, outline, ends: [low, high] } = ui.options.crops[name];
