@@ -136,9 +136,10 @@ def std_star_shaped(
 
     Each pixel i has a price q_i >= 0 for x_i > x_p, where p is the next pixel on the way to the
     centre. A step takes the prices into the logits; then the prices of pixels that lie too high
-    rise (ascent of the dual, as of a convex energy, accelerated after Nesterov). In the limit the
-    constraint holds; what is left of it after `iterations` steps, some 0.01 on 64 x 64 pixels, is
-    taken away by the minimum over each way. Differentiable through the steps that were run.
+    rise (ascent of the dual, as of a convex energy, accelerated after Nesterov). The constraint
+    holds in the limit; what is left of it after `iterations` steps is taken away by the minimum
+    over each way. On noisy discs of 64 pixels 300 steps come within 0.03 of the limit.
+    Differentiable through the steps that were run.
     Raises ValueError where lambda1 ||K||_inf >= 2 epsilon: there may be several minima. Other
     arguments and errors: `std_sigmoid_nd`.
     """

@@ -212,6 +212,16 @@ def test_a_star_fills_holes_and_drops_far_specks():
     assert not alone[..., 11:14, 15:17].any()
 
 
+def test_the_usual_number_of_steps_is_enough_for_a_crop():
+    i = torch.arange(64).double() - 32
+    u = 2.0 * (i[:, None] ** 2 + i**2 < 21**2).double() - 1 + logits(64, 64, scale=1.5)
+    x, limit = (
+        std_star_shaped(u[None, None], torch.tensor([[32, 32]]), sigma=1.0, iterations=steps).x
+        for steps in (300, 3000)
+    )
+    assert (x - limit).abs().max() < 0.03
+
+
 def test_a_star_already_is_left_alone():
     i = torch.arange(15).double() - 7
     u = (5 - torch.sqrt(i[:, None] ** 2 + i**2))[None, None]
