@@ -16,15 +16,12 @@ u; `printed_iteration` is that map, kept so that the lesson can compare the two.
 """
 
 import contextlib
-import itertools
 import math
 from numbers import Integral
 
 import torch
-from torch import nn
-from torch.nn import functional as F
 
-from nodule_lesson import bands
+from nodule_lesson import adjoint, bands
 from nodule_lesson.checking import (
     broadcastable_c,
     check_field,
@@ -37,6 +34,7 @@ from nodule_lesson.checking import (
     checked_parameters,
     checked_radius,
 )
+from nodule_lesson.positive import PositiveNumbers
 
 # --- the Gaussian operator K ------------------------------------------------------------------
 
@@ -292,8 +290,8 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
     """Same value as unrolling; the gradient is that of the fixed point z = step(Sig(z)).
 
     Only the last step is recorded. A hook turns the gradient g that arrives at z into the
-    solution w of the adjoint equation w = g + D A w, with D = x (1 - x) and A = 2 lambda1 K /
-    epsilon; the recorded step then carries w on to u and to the parameters.
+    solution w of the adjoint equation w = g + D A w, with D = x (1 - x) = S^2 and A = 2 lambda1 K
+    / epsilon; the recorded step then carries w on to u and to the parameters.
     """
     if iterations < 1:
         raise ValueError(f"an implicit gradient needs at least 1 iteration, found {iterations}.")
@@ -318,51 +316,18 @@ def _implicit_logits(u, sigma, lambda1, lambda2, epsilon, c, iterations, radius)
         # K is positive definite; truncated by a radius it may have negative eigenvalues.
         low = 1 - contraction
         high = 1 if radius is None else 1 + contraction
-        z.register_hook(lambda g: _solve_adjoint(g, root, blur, low, high))
+
+        def half(v):
+            return root * v
+
+        z.register_hook(lambda g: adjoint.solve(g, half, half, blur, low, high, axes=(-2, -1)))
     return z
-
-
-def _solve_adjoint(g, root, blur, low, high):
-    """Solve w = g + D A w by conjugate gradients, for each sample separately.
-
-    With S = sqrt(D) and w = g + S y the equation becomes (1 - S A S) y = S A g, symmetric, with
-    eigenvalues from low to high. They bound the number of steps beforehand, and the error by the
-    residual: it is below `tolerance` |w| where |residual| <= low tolerance |g|, since S <= 1/2.
-    """
-    if g is None:
-        return None
-    if torch.is_grad_enabled():
-        raise RuntimeError(
-            "the implicit gradient has first derivatives only (create_graph=False)."
-        )
-    tolerance = 1e-6 if g.dtype == torch.float32 else 1e-14
-    rate = (math.sqrt(high / low) - 1) / (math.sqrt(high / low) + 1)
-    steps = math.ceil(math.log(tolerance / 2) / math.log(rate)) if rate > 0 else 1
-    tiny = torch.finfo(g.dtype).tiny
-    residual = root * blur(g)
-    y = torch.zeros_like(residual)
-    direction, square = residual.clone(), _dot(residual, residual)
-    enough = (low * tolerance) ** 2 * _dot(g, g)
-    for _ in range(steps):
-        if (square <= enough).all():
-            break
-        image = direction - root * blur(root * direction)
-        length = square / _dot(direction, image).clamp_min(tiny)
-        y.addcmul_(length, direction)
-        residual.addcmul_(length, image, value=-1)
-        previous, square = square, _dot(residual, residual)
-        direction.mul_(square / previous.clamp_min(tiny)).add_(residual)
-    return g + root * y
-
-
-def _dot(a, b):
-    return (a * b).sum((-2, -1), keepdim=True)
 
 
 # --- the layer ----------------------------------------------------------------------------------
 
 
-class STDSigmoid(nn.Module):
+class STDSigmoid(PositiveNumbers):
     """The sigmoid at the end of a segmentation network, regularised: the paper's Eq. (5), derived.
 
     sigma (pixels), lambda1, lambda2, epsilon: initial values. Those named by a `learn_` flag are
@@ -400,43 +365,30 @@ class STDSigmoid(nn.Module):
         self.radius = checked_radius(radius)
         self.gradient = gradient
         values = {"sigma": sigma, "lambda1": lambda1, "lambda2": lambda2, "epsilon": epsilon}
-        learn = (learn_sigma, learn_lambda1, learn_lambda2, learn_epsilon)
-        self.learned = tuple(itertools.compress(self.FLOORS, learn))
-        for name, floor in self.FLOORS.items():
+        learned = (learn_sigma, learn_lambda1, learn_lambda2, learn_epsilon)
+        for (name, floor), learn in zip(self.FLOORS.items(), learned, strict=True):
             value = checked_number(name, values[name], positive=name in ("sigma", "epsilon"))
-            if name not in self.learned:
-                self.register_buffer(f"fixed_{name}", torch.tensor(value))
-                continue
-            if value <= floor:
-                raise ValueError(f"a learned {name} must start above {floor}, found {value}.")
-            inverse_softplus = value - floor + math.log(-math.expm1(floor - value))
-            self.register_parameter(f"raw_{name}", nn.Parameter(torch.tensor(inverse_softplus)))
-
-    def _value(self, name):
-        # By name, not from _parameters: a pruned, parametrised or replicated module has no entry.
-        if name in self.learned:
-            return self.FLOORS[name] + F.softplus(getattr(self, f"raw_{name}"))
-        return getattr(self, f"fixed_{name}")
+            self.add_number(name, value, floor, learn)
 
     @property
     def sigma(self):
         """Standard deviation of the Gaussian in pixels, a 0-d tensor."""
-        return self._value("sigma")
+        return self.number("sigma")
 
     @property
     def lambda1(self):
         """Weight of the boundary length, a 0-d tensor."""
-        return self._value("lambda1")
+        return self.number("lambda1")
 
     @property
     def lambda2(self):
         """Weight of the detection prior, a 0-d tensor."""
-        return self._value("lambda2")
+        return self.number("lambda2")
 
     @property
     def epsilon(self):
         """Weight of the entropy, a 0-d tensor."""
-        return self._value("epsilon")
+        return self.number("epsilon")
 
     def logits(self, u, c=None):
         """The argument of the last sigmoid, for losses that must not saturate."""
@@ -453,13 +405,7 @@ class STDSigmoid(nn.Module):
         return torch.sigmoid(self.logits(u, c))
 
     def extra_repr(self):
-        values = {name: self._value(name) for name in self.FLOORS}
-        shown = ", ".join(
-            f"{name}=?" if value.is_meta else f"{name}={value.item():.4g}"
-            for name, value in values.items()
-        )
-        learned = ", ".join(self.learned) or "none"
-        return f"{shown}, iterations={self.iterations}, learned: {learned}"
+        return self.described(**{name: self.number(name) for name in self.FLOORS})
 
 
 def _without_autocast(device_type):
