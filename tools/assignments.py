@@ -7,6 +7,7 @@
     --private FOLDER          a git repository for your seed and your answers, once
     --solve PRIVATE FOLDER    each assignment with your answers: a submission, and otter's master
     --canary PRIVATE PLACE..  search folders and wheels for words of your answers; 1 if found
+    --hashes PRIVATE          renew the hashes of answers for which the tests search everywhere
 
 Nobody's answers are in this repository, for what a command here can write, a student can write.
 """
@@ -27,9 +28,13 @@ import nbformat
 from address import commit, repository_address
 from notebook_builder import INSTALL
 
+from nodule_lesson.files import write_json
+from nodule_lesson.grading.questions import question
+
 ROOT = Path(__file__).resolve().parents[1]
+HASHES = ROOT / "tests" / "grading" / "canary.json"
 WRITTEN = re.compile(r"<!-- answer (\w+) -->")
-WINDOW = 12  # words and marks in a row
+WINDOW = 24  # words and marks in a row
 README = """\
 # Private: seed and answers of the assignments
 
@@ -195,8 +200,6 @@ def test_{place}(env):
 
 def otter_cells(cell, solved, number, seed):
     """The cells of otter's master for one cell of ours."""
-    from nodule_lesson.grading.questions import question
-
     raw, code = nbformat.v4.new_raw_cell, nbformat.v4.new_code_cell
     if "answer" not in tags(cell):
         return [cell.copy()]
@@ -298,6 +301,8 @@ def main(arguments):
         names = heard(known, map(Path, arguments[2:]))
         print("\n".join(names) or f"none of {len(known)} runs of words was found.")
         return 1 if names else 0
+    elif arguments[:1] == ["--hashes"]:
+        write_json(HASHES, dict(sorted(canary(Path(arguments[1])).items())))
     else:
         return 1 if renew("--check" in arguments) and "--check" in arguments else 0
     return 0

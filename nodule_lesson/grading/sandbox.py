@@ -46,7 +46,8 @@ def bound():
 
 def command(folders):
     """bubblewrap's command line up to the program."""
-    line = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    line = [shutil.which("bwrap")]
+    line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     line += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         line += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # until inside.limit

@@ -13,7 +13,7 @@ SHEET = Path(__file__).parents[2] / "assignments" / "1_layer_from_an_energy" / "
 NAMES = ("slopes", "step", "descent", "TwoSlices", "counterexample")
 FULL = (4, 6, 5, 6, 4)
 
-# --- right answers --------------------------------------------------------------------------------
+# --- right answers -------------------------------------------------------------------------------
 
 AUTOMATIC = {
     "slopes": """
@@ -190,7 +190,7 @@ MATRIX = {
     "descent": DIFFERENCES["descent"],
 }
 
-# --- wrong answers --------------------------------------------------------------------------------
+# --- wrong answers -------------------------------------------------------------------------------
 
 LAZY = {
     "slopes": "def slopes(x, y, **weights): return x, y",
@@ -248,7 +248,7 @@ SPY = """
     seen = [path for path in PATHS if os.path.exists(path)]
     for place in ["/proc", "/home", "/root", os.getcwd()]:
         for folder, _, files in os.walk(place):
-            seen += [name for name in files if name.endswith((".ipynb", ".csv"))]
+            seen += {"blank.ipynb", "marks.csv", "seed", "student.ipynb"}.intersection(files)
             seen += ["environment"] if "SECRET" in os.environ else []
     assert not seen
     """
@@ -353,7 +353,7 @@ AT_TOP_LEVEL = {
 # These say by an error that they could do harm; then what follows them is lost.
 DECISIVE = ("spy", "vandal", "network")
 
-# --- the class ------------------------------------------------------------------------------------
+# --- the class -----------------------------------------------------------------------------------
 
 
 def notebook(answers, first=None):
@@ -370,6 +370,11 @@ def notebook(answers, first=None):
         source = textwrap.dedent(first).strip()
         made["cells"].insert(3, code(source))
     return made
+
+
+def notebook_cell(name):
+    """A right answer as it stands in a cell."""
+    return textwrap.dedent(AUTOMATIC[name]).strip()
 
 
 def text(cell):
@@ -431,8 +436,8 @@ def the_class(paths, port):
         (4, 0, 5, 6, 4),
     )  # fmt: skip
     deleted = notebook(AUTOMATIC)
-    deleted["cells"] = [cell for cell in deleted["cells"]
-                        if "def descent(" not in text(cell) and "answer misprint" not in text(cell)]  # fmt: skip
+    gone = ("def descent(", "answer misprint")
+    deleted["cells"] = [c for c in deleted["cells"] if not any(word in text(c) for word in gone)]
     found["deleted_cells"] = deleted, (4, 6, 0, 6, 4)
     changed = notebook(LAZY)
     for cell in changed["cells"]:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -23,7 +24,8 @@ NAMES = list(class_1.the_class([], 0))
 def bubblewrap():
     reason = sandbox.refusal()
     if reason:
-        pytest.skip(reason)
+        installed = shutil.which("bwrap") is not None
+        pytest.skip(f"bubblewrap is blocked: {reason}" if installed else reason)
 
 
 def fingerprints(folder):
