@@ -34,6 +34,7 @@ from nodule_lesson.grading.questions import question
 ROOT = Path(__file__).resolve().parents[1]
 HASHES = ROOT / "tests" / "grading" / "canary.json"
 WRITTEN = re.compile(r"<!-- answer (\w+) -->")
+TEXTS = (".html", ".ipynb", ".js", ".md", ".py", ".txt", ".toml", ".yml")  # may hold answers
 WINDOW = 24  # words and marks in a row
 README = """\
 # Private: seed and answers of the assignments
@@ -258,18 +259,19 @@ def canary(folder, root=ROOT):
 
 
 def texts(place):
-    """(name, text) of all files of a folder or wheel that are text; pages without their marks."""
+    """(name, text) of the texts in a folder or wheel; of pages without their marks."""
     if place.is_file() and zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as wheel:
             files = [(name, wheel.read(name)) for name in wheel.namelist()]
     else:
         paths = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-        files = ((str(path), path.read_bytes()) for path in paths if ".git" not in path.parts)
+        others = {".git", ".venv", "mathjax"}  # not ours
+        paths = [path for path in paths if not others.intersection(path.parts)]
+        files = ((str(path), path.read_bytes()) for path in paths if path.suffix in TEXTS)
     for name, data in files:
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            continue  # an image, weights: no words
+        if not name.endswith(TEXTS):
+            continue
+        text = data.decode("utf-8")
         if name.endswith(".ipynb"):
             text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
         if name.endswith(".html"):

@@ -23,8 +23,8 @@ AUTOMATIC = {
         """,
     "step": """
         def step(x, y, u, v, *, epsilon, **weights):
-            x = torch.sigmoid((u - slopes(x, y, **weights)[0]) / epsilon)
-            return x, torch.sigmoid((v - slopes(x, y, **weights)[1]) / epsilon)
+            x = torch.special.expit((u - slopes(x, y, **weights)[0]) / epsilon)
+            return x, torch.special.expit((v - slopes(x, y, **weights)[1]) / epsilon)
         """,
     "descent": """
         def descent(x, y, u, v, *, steps, **constants):
@@ -37,7 +37,7 @@ AUTOMATIC = {
     "TwoSlices": """
         class TwoSlices(torch.nn.Module):
             def __init__(self, sigma, lambda1, mu, epsilon, steps):
-                super().__init__()
+                torch.nn.Module.__init__(self)
                 self.log = torch.nn.Parameter(torch.tensor(mu).log())
                 self.sigma, self.lambda1 = sigma, lambda1
                 self.epsilon, self.steps = epsilon, steps
@@ -147,8 +147,8 @@ IN_PLACE = {
     **AUTOMATIC,
     "step": """
         def step(x, y, u, v, *, epsilon, **weights):
-            x[...] = torch.sigmoid((u - slopes(x, y, **weights)[0]) / epsilon)
-            y[...] = torch.sigmoid((v - slopes(x, y, **weights)[1]) / epsilon)
+            x[...] = torch.special.expit((u - slopes(x, y, **weights)[0]) / epsilon)
+            y[...] = torch.special.expit((v - slopes(x, y, **weights)[1]) / epsilon)
             u *= 0
             return x, y
         """,
@@ -199,7 +199,7 @@ LAZY = {
     "TwoSlices": """
         class TwoSlices(torch.nn.Module):
             def __init__(self, sigma, lambda1, mu, epsilon, steps):
-                super().__init__()
+                torch.nn.Module.__init__(self)
                 self.mu = torch.nn.Parameter(torch.tensor(mu))
 
             def forward(self, u, v):

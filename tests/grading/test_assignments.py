@@ -93,10 +93,8 @@ def private(tmp_path):
         if not assignments.is_answer(cell):
             continue
         name = assignments.name_of(cell)
-        proof = (
-            f"<!-- answer {name} -->\n\nA proof in which two dozen words follow one another as "
-        )
-        proof += "nowhere else in this lesson, whoever looks for them, in whatever page, and when."
+        proof = f"<!-- answer {name} -->\n\nA proof in which two dozen words follow one another "
+        proof += "as nowhere else in this lesson, whoever looks for them, in any page, and when."
         cell.source = class_1.notebook_cell(name) if cell.cell_type == "code" else proof
     jupytext.write(text, folder / "1.md", fmt="md:myst")
     return folder
