@@ -195,6 +195,9 @@ class Submission:
         with contextlib.closing(lines):
             for line in lines:
                 begun = True
+                # Only a string or whole number: other values may be forged, and break a look-up.
+                line = {key: value for key, value in line.items()
+                        if isinstance(value, str | int) or key == "answer"}  # fmt: skip
                 if line.get("question") in job["questions"]:
                     name, cell, case, trouble = line["question"], None, None, None
                     answers = [None] * len(job["questions"][name])
@@ -230,6 +233,8 @@ class Submission:
         return found
 
     def _note(self, cell, trouble):
+        if cell is None:
+            return  # it ended before its first cell, and is tried again
         self.troubles[cell] = _sentence(trouble)
         if trouble in ("time", "end"):
             self.endless.add(cell)

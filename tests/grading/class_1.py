@@ -233,7 +233,8 @@ FORGERY = """
         for line in (
             b'{"end": "step"}', b'{"question": "step"}', b'{"held": [true, true]}', b"[" * 9999,
             b'{"case": true}', b'{"answer": {"x": {"shape": [-1, 1e9], "numbers": "1"}}}',
-            b'{"case": 99}', b'{"trouble": "<script>alert(1)</script>"}', b'{"sum": 25}',
+            b'{"case": 99}', b'{"case": 1.0}', b'{"question": []}', b'{"cell": null}',
+            b'{"trouble": "<script>alert(1)</script>"}', b'{"sum": 25}',
             b'{"answer": {"x": {"shape": [99999, 99999, 99999], "numbers": []}}}', b"\\xff\\x00",
         ):
             try:
