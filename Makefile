@@ -64,9 +64,11 @@ check: $(installed) ## the quick checks: style, spelling, notebooks in step with
 	$(python) -m ruff format --check .
 	$(python) -m codespell_lib
 	$(python) tools/notebooks.py --check
+	$(python) tools/assignments.py --check
 
 notebooks: book ## renew the notebooks beside the chapters from the built book
 	@$(python) tools/notebooks.py
+	@$(python) tools/assignments.py
 
 chapter: $(installed) ## start a chapter: make chapter NAME=my_topic TITLE="My topic"
 	@$(python) tools/new_chapter.py "$$NAME" "$$TITLE"

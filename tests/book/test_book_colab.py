@@ -24,7 +24,9 @@ from nightly import few_by_day
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-TWINS = sorted((ROOT / "book").glob("*.ipynb"))
+TWINS = {path.stem: path for path in sorted((ROOT / "book").glob("*.ipynb"))}
+# The students' notebooks run as they are handed out, with no answer.
+SHEETS = {path.parent.name: path for path in sorted(ROOT.glob("assignments/*/student.ipynb"))}
 # As on Colab in August 2026, with the ipykernel and notebook that go with IPython 7.34.
 OF_COLAB = {
     "ipykernel": "6.17.1",
@@ -142,7 +144,7 @@ def colab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def installed(colab):
     """The environment when the first cell, the same in all notebooks, has run."""
-    before, first = colab.state(), [first_cell(path) for path in TWINS]
+    before, first = colab.state(), [first_cell(path) for path in (TWINS | SHEETS).values()]
     assert not before[1] and len({notebook.cells[0].source for notebook in first}) == 1
     colab.execute(first[0], colab.source.as_uri())
     after = colab.state()
@@ -160,16 +162,16 @@ def first_cell(path):
 
 def test_a_failing_installation_is_seen(colab):
     assert not colab.state()[1]
-    notebook = first_cell(TWINS[0])
+    notebook = first_cell(TWINS["sigmoid"])
     with pytest.raises(CellExecutionError, match="nodule_lesson was not installed"):
         colab.execute(notebook, (colab.folder / "nowhere").as_uri())
     said = "".join(output.get("text", "") for output in notebook.cells[0].outputs)
     assert "nowhere" in said and "error" in said.lower(), said
 
 
-@pytest.mark.parametrize("name", few_by_day([path.stem for path in TWINS], ["sigmoid"]))
+@pytest.mark.parametrize("name", few_by_day(TWINS | SHEETS, ["sigmoid"]))
 def test_twin_runs(installed, name):
-    path = ROOT / "book" / f"{name}.ipynb"
+    path = (TWINS | SHEETS)[name]
     stored = nbformat.read(path, as_version=4)
     ran = installed.execute(nbformat.read(path, as_version=4), installed.source.as_uri())
     for old, new in zip(stored.cells, ran.cells, strict=True):
@@ -185,4 +187,4 @@ def test_twin_runs(installed, name):
 
 
 def test_there_are_twins():
-    assert TWINS
+    assert TWINS and SHEETS
