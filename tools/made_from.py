@@ -67,8 +67,8 @@ class Recorder:
 
     def __init__(self, shell, root):
         self.root = os.path.realpath(root)
-        self.sources, self.written, self.files = [], set(), {}
-        self.used = {os.path.join(self.root, VERSIONS)}
+        self.sources, self.modules, self.written, self.files = [], set(), set(), {}
+        self.used = {os.path.join(self.root, VERSIONS)}  # since the last cell
         sys.addaudithook(self.audit)
         shell.events.register("post_run_cell", self.save)
 
@@ -88,12 +88,16 @@ class Recorder:
 
     def save(self, result):
         """Write the files used so far into the file named after the code that has run."""
-        modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        self.used.update(os.path.realpath(path) for path in modules if path)
+        for name in set(sys.modules) - self.modules:
+            path = getattr(sys.modules[name], "__file__", None)
+            if path:
+                self.used.add(os.path.realpath(path))
+        self.modules.update(sys.modules)
         for path in self.used - self.written:
             if self.is_source(path):
                 name = Path(path).relative_to(self.root).as_posix()
                 self.files.setdefault(name, fingerprint(Path(path)))
+        self.used.clear()
         before = record_path(self.root, self.sources)
         self.sources.append(result.info.raw_cell)
         now = record_path(self.root, self.sources)

@@ -19,6 +19,7 @@ from notebook_builder import NotebookBuilder
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 from pybtex.style.labels import BaseLabelStyle
+from run_chapters import run_chapters
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -39,6 +40,7 @@ def setup(app):
     app.add_directive("chapter-table", ChapterTable)
     app.add_directive("live-figures", LiveFigures)
     app.connect("config-inited", set_address)
+    app.connect("env-before-read-docs", run_chapters)
     app.connect("source-read", say_minutes)
     app.connect("doctree-read", add_dark_images, priority=900)
     app.connect("autodoc-process-docstring", plain_docstring)
