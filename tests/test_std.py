@@ -3,8 +3,10 @@
 import copy
 import math
 import re
+import warnings
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -1133,6 +1135,25 @@ def test_an_exported_layer_takes_images_of_any_size(gradient):
         for shape in ((3, 1, 20, 40), (5, 1, 17, 17)):
             u, c = torch.randn(shape), torch.rand(shape[0])
             assert torch.allclose(program(u, c), std(u, c), atol=1e-6)
+
+
+@pytest.mark.parametrize("gradient", ["unrolled", "implicit"])
+def test_onnx_takes_batches_and_images_of_any_size(gradient):
+    std = STDSigmoid(sigma=1.5, gradient=gradient).eval()
+    size = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
+    example = (torch.randn(2, 1, 24, 16), torch.rand(2))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        program = torch.onnx.export(
+            std, example, dynamo=True, dynamic_shapes=(size, {0: size[0]}), verbose=False
+        )
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    names = [given.name for given in session.get_inputs()]
+    for shape in ((3, 1, 20, 40), (5, 1, 17, 17)):
+        u, c = torch.randn(shape), torch.rand(shape[0])
+        (answer,) = session.run(None, dict(zip(names, (u.numpy(), c.numpy()), strict=True)))
+        with torch.no_grad():
+            assert np.allclose(answer, std(u, c), atol=1e-6)
 
 
 def test_a_device_without_autocast_needs_none(monkeypatch):

@@ -523,6 +523,19 @@ def test_one_slice_that_is_not_of_the_volume(tmp_path, tags, complaint, number):
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("size", [(-1, 0, 0), (0, -1, 0)], ids=["columns", "rows"])
+@pytest.mark.parametrize("number", [0, 3])
+def test_one_slice_with_fewer_pixels(tmp_path, size, number):
+    image = volume()[1]
+    folder = write_dicom(tmp_path / "series", image)
+    smaller = sitk.Extract(image, [n + less for n, less in zip(image.GetSize(), size, strict=True)])
+    name = f"{99 - number:02d}.dcm"
+    shutil.copy(write_dicom(tmp_path / "smaller", smaller) / name, folder / name)
+    with pytest.raises(ValueError, match="differ in number of rows and columns") as caught:
+        Scan.open(folder)
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("position", "complaint"),
     [

@@ -608,10 +608,11 @@ def test_a_network_with_a_state_of_its_own_resumes(tmp_path):
     [
         (lambda: Small(width=6), r"first.weight is \[4, 1, 3, 3\] in the file, \[6, 1, 3, 3\]"),
         (lambda: nn.DataParallel(Small()), "first.weight is .* not there in this network"),
+        (lambda: torch.compile(Small()), "first.weight is .* not there in this network"),
         (lambda: Small(buffer=torch.ones(1)), "kept is not there in the file"),
         (lambda: Small().bfloat16(), "first.weight is torch.float32, wanted torch.bfloat16"),
     ],
-    ids=["wider", "DataParallel", "another buffer", "16 bits"],
+    ids=["wider", "DataParallel", "compiled", "another buffer", "16 bits"],
 )
 def test_another_network_is_refused_whole_and_in_one_sentence(tmp_path, make, message):
     path = tmp_path / "one"
