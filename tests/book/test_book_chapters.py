@@ -1,10 +1,10 @@
 """What every chapter of the book owes its reader, and that its solutions are right."""
 
 import re
-import sys
 import textwrap
 from pathlib import Path
 
+import chapters
 import jupytext
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from live_figures import NAMES
 from nodule_lesson import std
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-sys.path.append(str(BOOK.parent / "tools"))
-
-import chapters  # noqa: E402
 
 CHAPTERS = chapters.names()
 

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import chapters
 import jupytext
 import nbformat
+import notebook_builder
+import notebooks
 import pytest
 from bs4 import BeautifulSoup
 from docutils import nodes
@@ -22,11 +25,6 @@ from markdown_it import MarkdownIt
 from sphinx.errors import SphinxError
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
-
-import chapters  # noqa: E402
-import notebook_builder  # noqa: E402
-import notebooks  # noqa: E402
 
 DOCNAMES = notebooks.chapters(ROOT)
 # The first page and the pages for the curious have no exercises, and check what they like.

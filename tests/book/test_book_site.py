@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import build_book
+import chapters as chapter_heads
+import check_site
+import made_from
 import nbformat
 import pytest
 import yaml
@@ -15,12 +19,6 @@ from jupyter_cache.base import CacheBundleIn
 from playwright.sync_api import Error as BrowserError
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
-
-import build_book  # noqa: E402
-import chapters as chapter_heads  # noqa: E402
-import check_site  # noqa: E402
-import made_from  # noqa: E402
 
 
 def pages(site):

@@ -2,20 +2,17 @@
 
 import base64
 import io
-import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from dark_figures import at_night, dark_png
 from matplotlib.figure import Figure
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
-
-from dark_figures import at_night, dark_png  # noqa: E402
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 

@@ -2,14 +2,12 @@
 
 import itertools
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
+import house_map
 
-import house_map  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 USES = {"top": {"left", "right", "floor"}, "left": {"floor"}, "right": set(), "floor": set()}
 

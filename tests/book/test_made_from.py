@@ -2,17 +2,14 @@
 
 import copy
 import os
-import sys
 from pathlib import Path
 
+import made_from
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
-
-import made_from  # noqa: E402
 
 FILES = {
     "constraints.txt": "torch==1\n",

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from new_chapter import new_chapter
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
-
-from new_chapter import new_chapter  # noqa: E402
 
 TESTS = (
     "book/test_book_chapters",

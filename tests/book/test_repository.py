@@ -1,7 +1,6 @@
 """The files that describe the repository agree with each other, and `make` does what it says."""
 
 import ast
-import importlib.util
 import json
 import os
 import re
@@ -12,6 +11,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import address
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -28,10 +28,6 @@ PUBLISH = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text(enco
 PUBLISH_NOTEBOOKS = next(
     step for step in PUBLISH["jobs"]["build"]["steps"] if "branch" in step.get("name", "")
 )
-
-spec = importlib.util.spec_from_file_location("address", ROOT / "tools" / "address.py")
-address = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(address)
 
 
 def pins():

@@ -528,7 +528,9 @@ def test_one_slice_that_is_not_of_the_volume(tmp_path, tags, complaint, number):
 def test_one_slice_with_fewer_pixels(tmp_path, size, number):
     image = volume()[1]
     folder = write_dicom(tmp_path / "series", image)
-    smaller = sitk.Extract(image, [n + less for n, less in zip(image.GetSize(), size, strict=True)])
+    smaller = sitk.Extract(
+        image, [n + less for n, less in zip(image.GetSize(), size, strict=True)]
+    )
     name = f"{99 - number:02d}.dcm"
     shutil.copy(write_dicom(tmp_path / "smaller", smaller) / name, folder / name)
     with pytest.raises(ValueError, match="differ in number of rows and columns") as caught:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,12 +12,10 @@ import jupytext
 import nbformat
 import pytest
 
+import assignments
 from nodule_lesson.grading import questions
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tools"))
-
-import assignments  # noqa: E402
 
 # Hashes of runs of words of the authors' own answers, which are in no public place.
 KNOWN = json.loads(assignments.HASHES.read_text(encoding="utf-8"))
