@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nightly import NIGHTLY
 from test_contours import SCHEMA, ring, text
 from test_ct import write_dicom
 
@@ -846,6 +847,7 @@ def test_two_at_the_same_time(tmp_path, capsys):
     assert not [*tmp_path.glob("*.lock")]
 
 
+@NIGHTLY
 def test_a_cluster_that_loses_a_worker(tmp_path, monkeypatch):
     distributed = pytest.importorskip("dask.distributed", reason="dask is not installed")
     many(tmp_path / "scans", 8)

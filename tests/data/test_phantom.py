@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nightly import NIGHTLY
 from scipy import ndimage
 
 from nodule_lesson.data import contours
@@ -109,6 +110,7 @@ def test_half_of_the_crops_have_a_nodule_and_none_leaves_its_scan(crops):
     assert not ((images == -1000).all(1).any() or (images == -1000).all(2).any())
 
 
+@NIGHTLY
 def test_readers_agree_as_much_as_those_of_lidc(scans):
     """Mutual 3-D Dice: 0.753 is the mean over LIDC's nodules with at least three readers."""
     more = [simulate_scan("luna_like", number, 0) for number in range(7, 14)]
@@ -131,6 +133,7 @@ def test_no_bone_touches_the_air_outside_the_skin():
         assert not (ndimage.binary_dilation(air, np.ones((1, 3, 3))) & (chest.hu > 350)).any()
 
 
+@NIGHTLY
 def test_the_clinic_has_seven_patients_814_slices_and_56_lesions(tmp_path):
     assert DOMAINS["clinic_like"]["patients"] == 7
     rows = write_scans(tmp_path / "scans", "clinic_like", 7)
@@ -210,6 +213,7 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@NIGHTLY
 def test_two_processes_write_what_one_does(folder, tmp_path):
     write_scans(tmp_path / "two", "luna_like", 2, seed=0, workers=2)
     assert contents(tmp_path / "two") == contents(folder)

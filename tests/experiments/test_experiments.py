@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nightly import NIGHTLY
 from safetensors import safe_open
 
 from nodule_lesson import provenance
@@ -778,6 +779,7 @@ def test_dask_workers_of_several_threads_are_refused(folder, tmp_path):
             )
 
 
+@NIGHTLY
 def test_a_dask_cluster_loses_a_worker_and_the_grid_is_finished(folder, data, tmp_path):
     from dask.distributed import Client, LocalCluster
 
@@ -845,7 +847,7 @@ def killed_if_unet(job, **place):
 attempt = schedule._attempt
 
 
-@pytest.mark.parametrize("where", ["here", "dask"])
+@pytest.mark.parametrize("where", ["here", pytest.param("dask", marks=NIGHTLY)])
 def test_a_killed_worker_costs_its_own_run_alone(folder, tmp_path, monkeypatch, where):
     """Of five runs two are killed; the error names these two, whenever they were killed."""
     import dask

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nightly import NIGHTLY
 from torch import nn
 
 import nodule_lesson
@@ -308,7 +309,10 @@ def test_the_script_stores_what_ships_and_its_recipe_is_that_of_the_card(name, m
     assert recipe["batches"] == {str(side): [*n] for side, n in slim_weights.CROPS.items()}
 
 
-@pytest.mark.parametrize("side, scores", [(64, "scores"), (128, "scores at 128x128")])
+@pytest.mark.parametrize(
+    "side, scores",
+    [(64, "scores"), pytest.param(128, "scores at 128x128", marks=NIGHTLY)],
+)
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_scores_on_real_slices_can_be_made_again(name, side, scores, real_data, monkeypatch):
     monkeypatch.syspath_prepend(STUDIES)
