@@ -15,13 +15,15 @@ from nodule_lesson.layers.gaussian import SeparableGaussian, checked_widths
 
 
 class WithVolume(NamedTuple):
-    """What `std_with_volume` returns."""
+    """What `std_with_volume` returns.
 
-    #: the field in [0, 1], whose sum is the volume
+    x: the field in [0, 1], whose sum is the volume. logits: the argument of the last sigmoid, for
+    losses. multiplier: the price of a pixel, one number per sample; in the detection prior it is
+    lambda2 (1 - c).
+    """
+
     x: torch.Tensor
-    #: the argument of the last sigmoid, for losses
     logits: torch.Tensor
-    #: the price mu of a pixel, one number per sample; `lambda2 (1 - c)` in the detection prior
     multiplier: torch.Tensor
 
 
@@ -115,11 +117,13 @@ def _towards(centre, sizes):
 
 
 class StarShaped(NamedTuple):
-    """What `std_star_shaped` returns."""
+    """What `std_star_shaped` returns.
 
-    #: the field in [0, 1], which does not rise on the way out from the centre
+    x: the field in [0, 1], which does not rise on the way out from the centre. logits: the argument
+    of the last sigmoid, for losses.
+    """
+
     x: torch.Tensor
-    #: the argument of the last sigmoid, for losses
     logits: torch.Tensor
 
 
