@@ -119,8 +119,8 @@ def _towards(centre, sizes):
 class StarShaped(NamedTuple):
     """What `std_star_shaped` returns.
 
-    x: the field in [0, 1], which does not rise on the way out from the centre. logits: the argument
-    of the last sigmoid, for losses.
+    x: the field in [0, 1], which does not rise on the way out from the centre. logits: the
+    argument of the last sigmoid, for losses.
     """
 
     x: torch.Tensor
