@@ -165,7 +165,8 @@ def test_the_page_computes_the_same(node):
 
 
 def test_facts_hold_the_text_to_its_numbers():
-    assert facts.prices(lambda ratio: max(0, 1 - 50 * ratio**2 / 9)) == {"price-hard": "0.94"}
+    texts = facts.prices(lambda ratio: max(0, 0.993 - 5.475 * ratio**2))
+    assert texts == {"price-hard": "0.94", "price-grid": "1%"}
     assert facts.discs({2: -0.1, 3: 0.2, 9: 0.876}) == {"disc-wide": "0.88"}
     facts.loudness({1: (0.7, 0.2), 5: (0.2, 0.1)})
     for wrong in ({1: (0.1, 0.2)}, {1: (0.9, 0.1), 5: (0.9, 0.2)}):

@@ -12,7 +12,7 @@ from nodule_lesson.live.scenes import scene
 
 
 def pieces_left():
-    """How many connected pieces the layer leaves of the noisy disc, by price of the boundary."""
+    """How many connected pieces the mask of the noisy disc has, by weight of the boundary term."""
     u = torch.as_tensor(scene("noisy disc")).double()
     left = {}
     for name, lambda1 in (("sigmoid", 0.0), ("paper", 1.0), ("most", 1.8)):

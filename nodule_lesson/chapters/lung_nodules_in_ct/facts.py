@@ -91,7 +91,7 @@ def any_threshold(images, masks, types, kinds):
     for kind in kinds:
         rows = (types == kind) & masks.any((1, 2))
         hu, truth = images[rows], masks[rows] > 0
-        for threshold in range(-900, 401, 25):
+        for threshold in range(-1000, 1001, 10):
             marked = hu > threshold
             shares.append((marked & truth).sum() / max(1, marked.sum()))
     return {"best-right": f"{np.floor(100 * max(shares) + 1):.0f}%"}
@@ -149,8 +149,8 @@ def discs_one_pixel_apart():
 def agreement_of_readers(values, areas, bits):
     """Mean Dice of two readers who both drew, and of all pairs of which one drew.
 
-    Holds the first row of the table of agreements, the remark below it, and the take-away: small
-    nodules have the lower Dice.
+    Holds the first row of the table of agreements, the remark below it, the take-away: small
+    nodules have the lower Dice, and that a consensus is empty where only one reader drew.
     values, areas: of each pair of readers who drew a slice its Dice and its mean area. bits:
     (N, H, W), bit r where reader r drew, for all slices in which somebody drew.
     """
@@ -158,9 +158,13 @@ def agreement_of_readers(values, areas, bits):
     assert values[areas <= small].mean() < values.mean() < values[areas >= large].mean()
     drew = ((bits[..., None] >> np.arange(4)) & 1).any((1, 2)).sum(1)
     with_zeros = len(values) + (drew * (4 - drew)).sum()  # pairs of which one alone drew
+    votes = sum((bits >> reader) & 1 for reader in range(4))
+    empty = (votes < 2).all((1, 2))
+    assert (empty == (drew == 1)).all()
     return {
         "readers-mean": f"{values.mean():.2f}",
         "readers-strict": f"{values.sum() / with_zeros:.2f}",
+        "readers-alone": f"{empty.sum():d}",
     }
 
 

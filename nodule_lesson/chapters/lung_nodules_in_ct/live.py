@@ -31,16 +31,17 @@ CONTROLS = (
 BINS = np.arange(-1048, 1225, 32)  # HU
 
 CAPTION = (
-    "<strong>Live.</strong> Left, a simulated crop with the readers' consensus (red) as the "
-    "display shows it: black is 0, white is 1. Right, its histogram; upright lines mark the "
-    "values that become 0 and 1, where the axis reaches them. Level and width move them in the "
-    f"display “{WINDOW}” alone: the paper's Eq. (6) takes both from the pixels, of this slice or "
-    "of all of the data set. Lung is everything below −500 HU outside the outline."
+    "<strong>Live.</strong> Left, the middle 96 x 96 pixels of a simulated crop with the readers' "
+    "consensus (red) as the display shows them: black is 0, white is 1. Right, their histogram; "
+    "upright lines mark the values that become 0 and 1, where the axis reaches them. Level and "
+    f"width move them in the display “{WINDOW}” alone: the paper's Eq. (6) takes both from the "
+    "pixels, of this slice or of all of the data set. Lung is everything below −500 HU outside "
+    "the outline."
 )
 ALT = (
     "A grey crop of lung with an outlined nodule, beside two histograms over Hounsfield units: "
-    "that of all pixels with a tall peak of lung near −860, and that of the nodule's pixels; two "
-    "upright lines mark the ends of the window."
+    "that of all pixels with a tall peak of lung near −860, and that of the nodule's pixels; an "
+    "upright line marks the upper end of the window, and the lower one lies beyond the axis."
 )
 
 
@@ -129,7 +130,7 @@ def draw(parameters, result):
     figure = new_figure(3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     hu, outline = result["input"], result["outline"]
-    outlines = [(outline, 0.5, "contour")]
+    outlines = [(outline, 0.5, "scan-contour")]
     show_field(left, result["field"], parameters["display"], "grey", outlines=outlines)
     right.plot(*histogram(hu, BINS), **LINES["muted"], label="all pixels")
     right.plot(*histogram(hu[outline], BINS), **LINES["first"], label="nodule")

@@ -4,18 +4,20 @@ import torch
 
 from nodule_lesson import std
 from nodule_lesson.chapters.regimes import computations
-from nodule_lesson.chapters.regimes.live import fold
+from nodule_lesson.chapters.regimes.live import SIGMA, fold
 
 
 def prices(price):
     """Holds the borders of the regimes: 1 at 0, about 1/2 at 0.3, nothing from 1/2 on.
 
-    price: a function of epsilon / lambda1.
+    price: a function of epsilon / lambda1. What is missing at 0.02 is the error of a straight edge
+    along the pixels, by the proposition of the chapter on boundary length.
     """
-    assert price(0.02) > 0.98
+    grid = 1 / (12 * SIGMA**2)
+    assert abs(1 - price(0.02) - grid) < 1e-3
     assert abs(price(0.3) - 0.5) < 0.01
     assert max(abs(price(ratio)) for ratio in (0.5, 0.7, 1.0)) < 1e-3
-    return {"price-hard": f"{price(0.1):.2f}"}
+    return {"price-hard": f"{price(0.1):.2f}", "price-grid": f"{grid:.0%}"}
 
 
 def gains(sigma=2.0):

@@ -8,12 +8,13 @@ from nodule_lesson import std
 from nodule_lesson.glue import signed
 
 
-def updates(crf, layer, K, K0):
+def updates(u, crf, layer, K, K0):
     """How strong the example is, and how strong it would have to be at sigma = 2.
 
     Holds what is said of the two updates: the one ends in a cycle of two fields and its energy is
-    higher than at the start, the other's falls at each step; and the eigenvalues.
-    crf, layer: fields and energies. K, K0: the matrices of the example.
+    higher than at the start, the other's falls at each step, though F does not, and it stops far
+    above a flat field; and the eigenvalues.
+    u: logits. crf, layer: fields and energies. K, K0: the matrices of the example.
     """
     fields, energies = crf
     assert (fields[-1] - fields[-2]).abs().max() > 0.5
@@ -22,10 +23,18 @@ def updates(crf, layer, K, K0):
     assert min(energies[1:]) > energies[0] and energies[-2] > energies[-1] + 1
     assert all(b <= a + 1e-9 for a, b in zip(layer[1], layer[1][1:], strict=False))
     diagonal = float(K[0, 0])
+    flat = float(std.std_energy(torch.full_like(u, 0.001), u, sigma=0.5, lambda1=12.0))
+    stopped = layer[1][-1]
+    assert 100 * flat < stopped
+    bills = [12 * diagonal * float((x * (1 - x)).sum()) for x in layer[0]]
+    free = [energy - bill for energy, bill in zip(layer[1], bills, strict=True)]
+    assert all(b > a - 1e-6 for a, b in zip(free, free[1:], strict=False))
     assert torch.linalg.eigvalsh(K).min() > 0
     assert -diagonal < torch.linalg.eigvalsh(K0).min() < 0
     wide = float(std.gaussian_matrix(64, torch.tensor(2.0, dtype=torch.float64))[0, 0]) ** 2
     return {
+        "relatives-stopped": f"{stopped:.1f}",
+        "relatives-flat": f"{flat:.1f}",
         "relatives-safe": f"{math.floor(2 / wide)}",
         "relatives-diagonal": f"{diagonal:.2f}",
         "relatives-product": f"{12 * diagonal:.1f}",

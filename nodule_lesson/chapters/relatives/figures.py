@@ -16,7 +16,7 @@ def two_updates(crf, layer):
     fields, energies = crf
     axes.plot(energies, "s--", color=plots.ORANGE, label="mean field of the CRF: F")
     axes.plot(layer[1], "o-", color=plots.BLUE, label="STD: E")
-    axes.set(xlabel="step", ylabel="energy")
+    axes.set(xlabel="step", ylabel="F, and E")
     axes.set_xticks(range(0, len(energies), 5))
     axes.legend(loc="lower right")
     shown = (
