@@ -66,6 +66,7 @@ def saturation(gradient):
 def from_crop_to_mask(images, truth, output, rows):
     """Draw two crops with their truth, logits, plain sigmoid and mask.
 
+    Where the layer moves pixels, the plain sigmoid's outline is dashed on the mask.
     rows: the numbers of the two crops.
     """
     figure, axes = plt.subplots(2, 4, figsize=(5.8, 3.5))
@@ -79,6 +80,8 @@ def from_crop_to_mask(images, truth, output, rows):
         plain_dice, mask_dice = (dice(on.numpy(), truth[row]) for on in (u > 0, x > 0.5))
         plots.show_field(plain, torch.sigmoid(u), f"Sig(u)\nDice {plain_dice:.3f}")
         plots.show_field(mask, x, f"mask x\nDice {mask_dice:.3f}")
+        if ((u > 0) != (x > 0.5)).any():
+            mask.contour(u, [0], colors=plots.ORANGE, linestyles="--", linewidths=1.0)
         crop.set_axis_off()
         logits.set_axis_off()
 
