@@ -211,3 +211,11 @@ def test_gradients_are_compared_in_c1_to_c4():
     norms = {"untrained": np.array([[1.0, 2, 3, 4, 50, 0], [4.0, 4, 4, 4, 1, 1]])}
     texts = facts.gradient_ratios(norms)
     assert texts == {"ratio-untrained-low": "0.25", "ratio-untrained-high": "1.00"}
+
+
+def test_one_wrong_answer_decides_or_the_text_has_to_change():
+    truths = torch.tensor([1.0, 0.0, 1.0])
+    facts.one_answer_decides(torch.tensor([2.0, 9.0, 2.0]), truths)
+    for logits in ([2.0, 9.0, -9.0], [2.0, -1.0, 3.0]):  # two wrong answers; none
+        with pytest.raises(AssertionError, match="change the text"):
+            facts.one_answer_decides(torch.tensor(logits), truths)

@@ -143,19 +143,22 @@ def test_exchanged_convolutions_are_counted():
 def test_gradients_at_the_first_unit():
     units = np.arange(25)
     sizes = {
-        "no sum": 1.25 ** (24 - units),
+        "no sum": np.where(units, 1.25 ** (24 - units), 1.25**23 / 2),  # the first unit halves it
         "no sum, no normalisation": 6.0 ** (units - 24),
         "sum, then ReLU": np.linspace(12, 1, 25),
         "sum (the package's unit)": np.linspace(3.5, 1, 25),
     }
     assert facts.gradients_through_units(sizes) == {
-        "conv-grad-plain": "200",  # 1.25 to the 24th is 212
+        "conv-grad-plain": "100",  # 1.25 to the 23rd is 169
         "conv-grad-plain-unit": "1.25",
         "conv-grad-theory": "1.47",
         "conv-grad-vanish": "10⁻¹⁹",
         "conv-grad-post": "12",
         "conv-grad-sum": "3.5",
     }
+    sizes["no sum"] = 1.25 ** (24 - units)
+    with pytest.raises(AssertionError, match="halves"):
+        facts.gradients_through_units(sizes)
 
 
 def test_a_shortcut_is_the_identity_where_no_shape_changes():

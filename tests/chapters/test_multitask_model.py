@@ -170,7 +170,7 @@ def test_a_difference_of_two_networks_is_told_with_its_sign(cards):
         "patients-simulated": "40",
         "patients-real": "70",
         "width-of-interval": "0.12",
-        "dice-difference": "0.125",
+        "dice-difference": "0.12",
         "winner": "plain sigmoid",
     }
     cards["slim"]["scores"]["simulated patients"]["mean_dice"] = 0.875
@@ -178,7 +178,7 @@ def test_a_difference_of_two_networks_is_told_with_its_sign(cards):
 
 
 def test_the_layer_and_its_twin_are_compared_four_times(cards):
-    assert facts.layer_against_its_twin() == {"fewer-false": "3", "more-missed": "1"}
+    assert facts.layer_against_its_twin() == {"fewer-false": "three", "more-missed": "one"}
 
 
 def test_the_scores_of_slim(cards):
@@ -228,20 +228,21 @@ def output(u, c):
 
 
 def test_moved_pixels_are_those_of_crops_with_a_nodule():
-    truth = np.zeros((4, 4, 4), bool)
-    truth[0, 0], truth[1, :2], truth[2, :3] = True, True, True  # 4, 8 and 12 pixels
-    u = np.full((4, 4, 4), -5.0)
-    u[1, 0, :3] = 0.5  # 3 of 48 pixels are undecided
-    u[3] = 0.1  # and all of the crop without a nodule
+    truth = np.zeros((12, 4, 4), bool)
+    truth[0, 0], truth[1, :2], truth[2:11, :3] = True, True, True  # 4, 8 and 12 pixels
+    u = np.full((12, 4, 4), -5.0)
+    u[1, 0, :3] = 0.5  # 3 pixels are undecided
+    u[11] = 0.1  # and all of the crop without a nodule
     plain = u > 0
     mask = plain.copy()
-    mask[1, 0, :3], mask[2, 0, 0], mask[3] = False, True, False  # 3, 1 and 16 pixels move
-    assert facts.moved_pixels(truth, mask, plain, output(u, [0.9, 0.75, 1.0, 0.1])) == {
-        "undecided": f"{3 / 48:.1%}",
-        "changed-median": "1",
+    mask[1, 0, :3], mask[2, 0, 0], mask[11] = False, True, False  # 3, 1 and 16 pixels move
+    answer = output(u, [0.9, 0.75] + 9 * [1.0] + [0.1])
+    assert facts.moved_pixels(truth, mask, plain, answer) == {
+        "undecided": f"{3 / (11 * 16):.1%}",
+        "changed-nine-of-ten": "1",
         "changed-most": "3",
         "changed-c": "0.75",
-        "area-median": "8",
+        "area-median": "12",
     }
 
 

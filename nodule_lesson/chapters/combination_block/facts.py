@@ -7,6 +7,7 @@ classifier and the side of the map in pixels.
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from nodule_lesson.networks import blocks
 
@@ -127,3 +128,13 @@ def gradient_ratios(norms):
         texts[f"ratio-{name}-low"] = f"{ratio.min():.2f}"
         texts[f"ratio-{name}-high"] = f"{ratio.max():.2f}"
     return texts
+
+
+def one_answer_decides(logits, truths):
+    """Hold the sentence that one wrong answer makes up most of the classifier's loss.
+
+    logits, truths: (N,), the classifier's for a batch.
+    """
+    losses = F.binary_cross_entropy_with_logits(logits, truths, reduction="none")
+    assert losses.max() > losses.sum() / 2, "change the text"
+    assert (logits > 0)[losses.argmax()] != truths[losses.argmax()], "change the text"

@@ -81,10 +81,13 @@ def gradients_through_units(sizes):
     """
     plain, unnormalised, then_relu, unit = (float(line[0]) for line in sizes.values())
     inside = sizes["no sum"][2] / sizes["no sum"][22]  # away from both ends of the pile
+    per_unit, first = inside ** (1 / 20), sizes["no sum"][0] / sizes["no sum"][1]
+    assert abs(sizes["no sum"][1] / per_unit**23 - 1) < 0.2, "change the text"
+    assert 0.4 < first < 0.6, "change the text: the first unit no longer halves it"
     power = str(round(math.log10(unnormalised)))
     return {
         "conv-grad-plain": f"{round(plain, -2):,.0f}",
-        "conv-grad-plain-unit": f"{inside ** (1 / 20):.2f}",
+        "conv-grad-plain-unit": f"{per_unit:.2f}",
         "conv-grad-theory": f"{math.pi / (math.pi - 1):.2f}",
         "conv-grad-vanish": "10" + power.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")),
         "conv-grad-post": f"{then_relu:.0f}",

@@ -84,7 +84,7 @@ def bottom_of_the_u(large, crop):
 
 
 def holes(reached, answer):
-    """Draw which pixels stacks of dilated layers reach, and what the answer u looks at.
+    """Draw which pixels stacks of dilated layers reach, and what the logit u looks at.
 
     reached: booleans within the extent for the rates of each of three stacks. answer: the field
     of u, of which the middle is shown.
@@ -94,7 +94,7 @@ def holes(reached, answer):
         panel.imshow(pixels, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
         panel.set_title(f"{', '.join(map(str, rates))}: {pixels.mean():.0%}")
     axes[3].imshow(np.log10(np.maximum(answer[40:89, 40:89], 1e-4)), cmap="magma")
-    axes[3].set_title("the answer u")
+    axes[3].set_title("logit u")
     for panel in axes:
         panel.set(xticks=[], yticks=[])
         panel.grid(False)

@@ -87,7 +87,7 @@ eq7 = Exercise(
 # --- sizes ---------------------------------------------------------------------------------------
 
 _BLOCKS = [f"S{k}" for k in range(1, 10)] + [f"C{k}" for k in range(1, 6)]
-_IMAGES = [(64, 128), (8, 64), (24, 96)]  # width of the network, side of the image
+_IMAGES = [(64, 128), (8, 64), (24, 80)]  # width of the network, side of the image
 
 
 def _encoder(k):
@@ -100,15 +100,19 @@ def _classifier(k):
     return (64, 1) if k == 1 else (256 * 2 ** (k - 2), k)
 
 
-def _shape(encoder=_encoder, classifier=_classifier, floor=16, mirror=10, slim=True):
-    """mirror: the sum of the numbers of two blocks S of the same shape; None if there are none."""
+def _shape(encoder=_encoder, classifier=_classifier, floor=16, mirror=10, slim=True, up=True):
+    """mirror: the sum of the numbers of two blocks S of the same shape; None if there are none.
+
+    up: whether a side that is odd is halved upwards.
+    """
 
     def shape(name, width, side):
         letter, number = name[0], int(name[1])
         if mirror and letter == "S" and number > 5:
             number = mirror - number
         channels, halved = (encoder if letter == "S" else classifier)(number)
-        return max(floor, round(channels * (width if slim else 64) / 64)), side // 2**halved
+        halves = -(-side // 2**halved) if up else side // 2**halved
+        return max(floor, round(channels * (width if slim else 64) / 64)), halves
 
     return shape
 
@@ -119,6 +123,7 @@ shapes = Exercise(
     right=_shape(),
     mistakes={
         "channels come first, then the side.": lambda *block: _shape()(*block)[::-1],
+        "sides are multiples of 16, and C5 is halved five times: it rounds up.": _shape(up=False),
         "the width is missing: a network of width 8 has an eighth of the channels, down to 16.":
             _shape(slim=False),
         "S6 to S9 do not go on downwards: each doubles the side and halves the channels.":

@@ -7,6 +7,7 @@ the images.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.colors import ListedColormap
 
 from nodule_lesson import plots
 from nodule_lesson.evaluation import dice
@@ -66,6 +67,7 @@ def saturation(gradient):
 def from_crop_to_mask(images, truth, output, rows):
     """Draw two crops with their truth, logits, plain sigmoid and mask.
 
+    On the mask, the pixels that the layer has taken away are orange.
     rows: the numbers of the two crops.
     """
     figure, axes = plt.subplots(2, 4, figsize=(5.8, 3.5))
@@ -79,6 +81,8 @@ def from_crop_to_mask(images, truth, output, rows):
         plain_dice, mask_dice = (dice(on.numpy(), truth[row]) for on in (u > 0, x > 0.5))
         plots.show_field(plain, torch.sigmoid(u), f"Sig(u)\nDice {plain_dice:.3f}")
         plots.show_field(mask, x, f"mask x\nDice {mask_dice:.3f}")
+        taken = np.where((u > 0) & (x <= 0.5), 1.0, np.nan)
+        mask.imshow(taken, cmap=ListedColormap([MASK["colors"]]), zorder=3)  # over the outline
         crop.set_axis_off()
         logits.set_axis_off()
 
