@@ -72,9 +72,11 @@ def darken(figure, undo):
             over_pictures.update(axes.lines, axes.collections, axes.patches, axes.texts)
     for artist in figure.findobj(lambda artist: artist not in over_pictures):
         turn_round(artist, undo)
-        arrow = getattr(artist, "arrow_patch", None)  # of an annotation, and no child of it
-        if arrow is not None:
-            turn_round(arrow, undo)
+        # The arrow of an annotation and the box round a text are no children of theirs.
+        box = getattr(artist, "get_bbox_patch", lambda: None)()
+        for patch in (getattr(artist, "arrow_patch", None), box):
+            if patch is not None:
+                turn_round(patch, undo)
 
 
 def turn_round(artist, undo):

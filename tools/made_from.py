@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 RECORDS = "_build/made_from"
-VERSIONS = "constraints.txt"  # the outputs of all cells depend on it
+ALWAYS = ("constraints.txt", "tools/dark_figures.py")  # the outputs of all cells depend on these
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
 # Code of Python that searches for modules; it also opens files that are not used, and caches.
 IMPORT_CODE = ("<frozen importlib", os.path.join("importlib", "metadata"))
@@ -68,7 +68,7 @@ class Recorder:
     def __init__(self, shell, root):
         self.root = os.path.realpath(root)
         self.sources, self.modules, self.written, self.files = [], set(), set(), {}
-        self.used = {os.path.join(self.root, VERSIONS)}  # since the last cell
+        self.used = {os.path.join(self.root, name) for name in ALWAYS}  # since the last cell
         sys.addaudithook(self.audit)
         shell.events.register("post_run_cell", self.save)
 

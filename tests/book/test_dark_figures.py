@@ -76,6 +76,15 @@ def test_the_arrow_of_a_note_is_light(figure):
     assert light[1] > light[0] + 0.005
 
 
+def test_the_box_round_a_text_is_dark(figure):
+    before = pixels(base64.b64decode(dark_png(figure)))
+    text = figure.axes[0].text(2, 1, "A", fontsize=40, bbox={"facecolor": "white"})
+    after = pixels(base64.b64decode(dark_png(figure)))
+    white = [(image > 0.99).all(-1).mean() for image in (before, after)]
+    assert white[1] <= white[0]
+    assert text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+
+
 def test_a_colour_keeps_its_hue_and_turns_its_lightness_round():
     assert at_night("white")[:3] == pytest.approx((0.15, 0.15, 0.15))
     assert at_night("black")[:3] == pytest.approx((0.95, 0.95, 0.95))
