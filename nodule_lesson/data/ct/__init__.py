@@ -17,5 +17,6 @@ warning, in the wrong place or with the wrong numbers.
 """
 
 from .scan import AIR, Scan, resample
+from .upright import Upright
 
-__all__ = ["AIR", "Scan", "resample"]
+__all__ = ["AIR", "Scan", "Upright", "resample"]

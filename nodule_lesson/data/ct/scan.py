@@ -1,5 +1,6 @@
 """A scan on the disk, of which the header is read at once and the voxels on demand."""
 
+import itertools
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,8 +174,9 @@ class Scan:
         """`to_index` of a point inside the volume. Raises ValueError for a point outside."""
         index = self.to_index(point)
         if not self.contains(index):
-            ends = np.array([self.to_world((0, 0, 0)), self.to_world(np.subtract(self.size, 1))])
-            spans = " x ".join(f"{a:.1f} to {b:.1f}" for a, b in np.sort(ends, axis=0).T)
+            corners = itertools.product(*((0, n - 1) for n in self.size))
+            places = np.array([self.to_world(corner) for corner in corners]).T
+            spans = ", ".join(f"{axis.min():.1f} to {axis.max():.1f}" for axis in places)
             x, y, z = point
             raise ValueError(
                 f"the point ({x:g}, {y:g}, {z:g}) must lie in {self.path}, whose corners span "
