@@ -116,8 +116,10 @@ def _nearest_part(mask, millimetres):
 def label_map(scan, outlines):
     """Outlines of a scan in one array of its shape: k where the k-th has its voxels, from 1.
 
-    `scan.write_mask(path, label_map(scan, outlines))` writes it. Where two overlap, the first one
-    stays.
+        outlines = [outline(scan, point) for point in read_points("points.csv")]
+        scan.write_mask("mask.nii.gz", label_map(scan, outlines))
+
+    Where two overlap, the first one stays.
     """
     upright = Upright(scan)
     labels = np.zeros(upright.size, np.uint8 if len(outlines) < 256 else np.uint16)

@@ -56,6 +56,9 @@ class Scan:
     def open(cls, path, *, modality="CT"):
         """Read the header, and check that the voxels it describes are there.
 
+            scan = Scan.open("chest.nii.gz")
+            brain = Scan.open("T1.nrrd", modality="MR")
+
         path: a folder of DICOM slices, or a file that ends in .mhd, .mha, .nii, .nii.gz or .nrrd.
         modality: what the file must hold, "CT", "MR" or "PET". A NIfTI or NRRD file does not say
         what it holds, and is taken for that.
@@ -160,6 +163,9 @@ class Scan:
     def crop(self, point, size, *, pad=None):
         """The box of voxels around a point, and the index of its first voxel.
 
+            voxels, first = scan.crop((-57.5, 12.0, -203.8), (5, 64, 64))
+            voxels[2, 32, 32]  # the voxel that holds the point
+
         point: (x, y, z) in mm, LPS, inside the volume. size: (slices, rows, columns); the voxel
         that holds the point is number size // 2 along each axis. pad: as in `region`. Returns an
         array of the shape `size` and (slice, row, column). Raises ValueError for a point outside
@@ -220,6 +226,8 @@ class Scan:
 
     def write_mask(self, path, mask):
         """Write a mask or a label map in the geometry of the scan, completely or not at all.
+
+            scan.write_mask("dense.nii.gz", scan.load() > 200)
 
         path: a file that ends in .nii.gz, .nii, .nrrd or .mha; an existing one is replaced. mask:
         (slices, rows, columns) as `size`, whole numbers from 0 to 65,535. A viewer such as 3D

@@ -7,6 +7,9 @@ import SimpleITK as sitk
 class Upright:
     """A view of a `Scan`: slices go towards the head, rows to the back, columns to the left.
 
+        view = Upright(Scan.open("coronal.nii.gz"))
+        axial, _ = view.region((40, 0, 0), (1, *view.size[1:]))
+
     A coronal series, or a volume that another program has mirrored, so gives the axial slices that
     a network was trained on. An oblique scan is turned to the nearest such order; nothing is
     resampled. size, spacing and all indices are (slice, row, column) of this view. scan: the scan;
