@@ -4,7 +4,7 @@ There are three PatchSets. `pretrain` has many patients, as LUNA16. `clinic` has
 of one clinic; 45 of its lesions are for training, the others are the *small* test. `large` has
 lesions of other patients, the *large* test. There may be more clinics, `clinic-2` and so on, and
 `external`, patients who were scanned in another way than all these. `load` cuts the slices to the
-size that a profile wants and scales each by the paper's Eq. (6).
+size that a profile wants and scales each by the paper's Eq. (6), or by a window.
 
 The split of the clinic is by lesion, as in the paper: both sides share patients, so the small test
 leaks. The large test does not.
@@ -103,6 +103,7 @@ def load(
     workers=None,
     clinic=1,
     most=SLICES_OF_A_LESION,
+    normalise="slice",
 ):
     """The sets named by `data`, cut to side x side pixels around the centre: a `Data`.
 
@@ -110,7 +111,8 @@ def load(
     more clinics and external. Simulated sets are made at the first call, in about ten minutes on
     two cores, and kept in the user's cache. patients: for a trial, how many patients a simulated
     set has at most. workers: processes that simulate. clinic: its number, from 1. most: how many
-    slices of a lesion the large and the external test have at most, None for all. Raises
+    slices of a lesion the large and the external test have at most, None for all. normalise: as
+    in `PatchSet.batch`; the experiments of the book have "slice", the paper's Eq. (6). Raises
     ValueError for a set that is missing, damaged or smaller than `side`, and for two sets that
     share a patient.
     """
@@ -129,7 +131,7 @@ def load(
     if (folder / "external").is_dir():
         folders["external"] = "external"
     patch_sets = {name: PatchSet.open(folder / subfolder) for name, subfolder in folders.items()}
-    cut = {name: slices_of(patch_set, side) for name, patch_set in patch_sets.items()}
+    cut = {name: slices_of(patch_set, side, normalise) for name, patch_set in patch_sets.items()}
     for name, other in itertools.combinations(cut, 2):
         shared = set(cut[name].patient) & set(cut[other].patient)
         if shared:
@@ -157,14 +159,17 @@ def set_names(clinic):
     return ("pretrain", "clinic" if clinic == 1 else f"clinic-{clinic}", "large")
 
 
-def slices_of(patch_set, side):
-    """All slices of a set, side x side pixels around the centre, min-max scaled."""
+def slices_of(patch_set, side, normalise="slice"):
+    """All slices of a set, side x side pixels around the centre, scaled as `PatchSet.batch` does.
+
+    By default that is min-max scaling of what is left of each slice.
+    """
     height, width = patch_set.images.shape[1:]
     if side > min(height, width):
         raise ValueError(f"side must be at most {min(height, width)}, found {side}.")
     top, left = (height - side) // 2, (width - side) // 2
     window = (slice(None), slice(top, top + side), slice(left, left + side))
-    images = stretch(np.asarray(patch_set.images[window]), None, None)
+    images = stretch(np.asarray(patch_set.images[window]), *patch_set.limits(normalise))
     masks = np.asarray(patch_set.masks[window]).astype(np.float32)
     columns = patch_set.slices
     names = zip(columns["patient"], columns["scan"], columns["nodule"], strict=True)

@@ -597,6 +597,79 @@ def test_normalise_refuses(arguments, error, message):
         normalise(*arguments)
 
 
+# --- arrays of one's own -------------------------------------------------------------------------
+
+
+def test_arrays_become_a_set_and_what_is_left_out_is_unknown(tmp_path):
+    images, masks, _, readers = content()
+    names = [f"p{i // 6}" for i in range(24)]
+    found = PatchSet.from_arrays(images, masks, patient=names, path=tmp_path / "set")
+    opened = PatchSet.open(tmp_path / "set")
+    np.testing.assert_array_equal(opened.images, images)
+    np.testing.assert_array_equal(opened.masks, masks)
+    assert opened.readers is None and opened.info == found.info
+    assert opened.slices["patient"].tolist() == names
+    assert opened.slices["slice"].tolist() == list(range(24))
+    np.testing.assert_array_equal(opened.slices["has_nodule"], masks.any((1, 2)))
+    for name in ("scan", "nodule", "type"):
+        assert set(opened.slices[name]) == {""}
+    for name in ("row_mm", "column_mm", "diameter"):
+        assert np.isnan(opened.slices[name]).all()
+    known = {"row_mm": 0.7, "column_mm": [0.6] * 24, "type": "ggo", "nodule": names}
+    known |= {"slice": range(5, 29), "has_nodule": True, "diameter": 8, "scan": "one"}
+    found = PatchSet.from_arrays(images, masks, patient="p", readers=readers, **known)
+    np.testing.assert_array_equal(found.readers, readers)
+    for name, values in known.items():
+        expected = values if np.ndim(values) else [values] * 24
+        assert found.slices[name].tolist() == list(expected)
+    assert len(split(PatchSet.from_arrays(images, masks, patient=names), (0.5, 0.5))) == 2
+
+
+def test_a_set_without_a_path_goes_when_nobody_needs_it():
+    images, masks, *_ = content()
+    found = PatchSet.from_arrays(images, masks, patient="p")
+    path, view = found.path, found.dataset()
+    expected = found.batch([0])[0][0]
+    other = pickle.loads(pickle.dumps(found))
+    assert torch.equal(other.batch([0])[0][0], expected)
+    del found, other
+    assert torch.equal(view[0][0], expected)  # the view still needs it
+    del view
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_are_taken_if_they_are_whole(dtype):
+    images, masks, *_ = content()
+    found = PatchSet.from_arrays(images.astype(dtype), masks.astype(dtype), patient="p")
+    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_array_equal(found.masks, masks)
+    assert found.images.dtype == np.int16
+    large = PatchSet.from_arrays(images.astype(dtype) * 1000, masks, patient="p")
+    np.testing.assert_array_equal(large.images, images.astype(int) * 1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"images": np.full((2, 4, 4), 0.5)}, "images must hold whole numbers, such as HU"),
+        ({"images": np.full((2, 4, 4), np.nan)}, "images must hold whole numbers"),
+        ({"masks": np.full((2, 4, 4), 0.5)}, "masks must hold whole numbers"),
+        ({"masks": np.full((2, 4, 4), 255)}, "masks must lie in 0..1, found 255"),
+        ({"images": np.zeros((2, 1, 4, 4), int)}, r"shape \(N, H, W\)"),
+        ({"patient": ["a"]}, "column patient must have one value per slice"),
+        ({"patient": ""}, "patient must not be empty"),
+        ({"row_mm": -1}, "row_mm must be positive"),
+    ],
+)
+def test_arrays_that_are_no_set(tmp_path, change, complaint):
+    arguments = {"images": np.zeros((2, 4, 4), int), "masks": np.zeros((2, 4, 4), int)}
+    arguments |= {"patient": "p", "path": tmp_path / "set"} | change
+    with pytest.raises((TypeError, ValueError), match=complaint):
+        PatchSet.from_arrays(**arguments)
+    assert not (tmp_path / "set").exists()
+
+
 # --- batches -------------------------------------------------------------------------------------
 
 
@@ -688,10 +761,24 @@ def test_rows_that_are_none(shared_set, rows, error):
         shared_set.dataset(rows)
 
 
-def test_a_normalisation_that_is_none(shared_set):
+@pytest.mark.parametrize("window", [(-500, 250), [-500, 250.0], np.array([-500, 250])])
+def test_a_window_cuts_and_scales(shared_set, window):
+    rows = [3, 0, 7]
+    images = shared_set.images[rows].astype(float)
+    expected = np.clip((images + 500) / 750, 0, 1)
+    found, masks, _ = shared_set.batch(rows, normalise=window)
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
+    assert torch.equal(masks, shared_set.batch(rows)[1])
+    assert torch.equal(shared_set.dataset(rows, normalise=window)[1][0], found[1])
+
+
+@pytest.mark.parametrize(
+    "wrong", ["volume", (400, -1000), (0, 0), (0, np.nan), (0, 1, 2), ("a", "b"), None, 5]
+)
+def test_a_normalisation_that_is_none(shared_set, wrong):
     for call in (shared_set.batch, shared_set.dataset):
-        with pytest.raises(ValueError, match='"slice" or "dataset"'):
-            call([0], normalise="volume")
+        with pytest.raises(ValueError, match='"slice", a window .low, high. with low < high'):
+            call([0], normalise=wrong)
 
 
 # --- the torch Dataset ---------------------------------------------------------------------------

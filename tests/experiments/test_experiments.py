@@ -198,6 +198,12 @@ def test_slices_are_cut_around_the_centre_and_scaled_by_eq_6(folder):
     assert (cut.masks[5, 0].numpy() == raw.masks[5, 8:40, 8:40]).all()
 
 
+def test_a_window_in_the_place_of_eq_6(folder):
+    raw = PatchSet.open(folder / "clinic")
+    whole = datasets.slices_of(raw, raw.images.shape[1], (-1000, 400)).images[:, 0].numpy()
+    np.testing.assert_allclose(whole, np.clip((raw.images[:] + 1000.0) / 1400, 0, 1), atol=1e-6)
+
+
 def test_the_large_test_has_two_slices_of_each_lesion_in_order(data):
     for name in datasets.lesions_of(data.large):
         slices = data.large.slices["slice"][data.large.lesion == name]

@@ -1,6 +1,7 @@
-"""A folder of DICOM slices: one CT series, whose slices make one regular, right-angled grid.
+"""A folder of DICOM slices: one series, whose slices make one regular, right-angled grid.
 
-The attributes are those of the CT image in the standard, DICOM PS3.3, C.7.6.2 and C.8.2.1.
+The attributes are those of the standard, DICOM PS3.3, C.7.6.2, and of CT C.8.2.1, of MR C.8.3.1
+and of PET C.8.9.
 """
 
 import numpy as np
@@ -18,15 +19,19 @@ SHARED_ATTRIBUTES = {
 }
 # Attributes that every slice must have: their names and how many numbers they hold.
 REQUIRED_ATTRIBUTES = {
-    "0028|1052": ("a rescale intercept", 1),
-    "0028|1053": ("a rescale slope", 1),
     "0028|0030": ("a pixel size of 2 numbers", 2),
     "0020|0032": ("a position of 3 numbers", 3),
     "0020|0037": ("an orientation of 6 numbers", 6),
 }
+# MR has no unit, and mostly no rescaling.
+RESCALING = {
+    "0028|1052": ("a rescale intercept", 1),
+    "0028|1053": ("a rescale slope", 1),
+}
+WORDS = {"CT": "CT", "MR": "MR", "PET": "PT"}  # DICOM's for a modality
 
 
-def read_header(folder):
+def read_header(folder, modality):
     """The fields of a `Scan`, from the headers of all slices. ValueError as in `Scan.open`."""
     files = _files(folder)
     headers = [
@@ -39,7 +44,7 @@ def read_header(folder):
     if len(series) != 1:
         raise ValueError(f"{folder} must hold one DICOM series, found {len(series) or 'none'}.")
     for file, header in zip(files, headers, strict=True):
-        _check_ct_slice(file, header)
+        _check_slice(file, header, modality)
     pixel, axes = _shared_grid(folder, files, headers)
     order, positions = _order(folder, headers, axes)
     columns, rows = headers[0].GetSize()[:2]
@@ -55,6 +60,7 @@ def read_header(folder):
         "direction": tuple(map(float, axes.ravel())),
         "slice_places": tuple(map(float, positions)),
         "streamed": True,
+        "image_io": "GDCMImageIO",
         "series": series[0],
         "patient": _tag(headers[0], "0010|0020"),
     }
@@ -85,23 +91,27 @@ def _ending(path):
     return "" if ending[1:].isdigit() else ending  # a name may be a UID, all numbers and dots
 
 
-def _check_ct_slice(file, header):
-    """Raise ValueError for a file that is not a slice of CT in HU."""
-    modality = _tag(header, "0008|0060")
-    if modality != "CT":
-        raise ValueError(f"{file} must be of a CT series, found the modality {modality or '?'}.")
+def _check_slice(file, header, modality):
+    """Raise ValueError for a file that is not a slice of the modality, of CT in HU."""
+    found = _tag(header, "0008|0060")
+    if found != WORDS[modality]:
+        raise ValueError(
+            f"{file} must be of a {modality} series, found the modality {found or '?'}."
+        )
     if (frames := header.GetSize()[2:]) not in ((), (1,)):
         raise ValueError(f"{file} must hold one slice, found {frames[0]} frames.")
     # SimpleITK inverts the intensities of MONOCHROME1, as for display.
     if (kind := _tag(header, "0028|0004")) != "MONOCHROME2":
         raise ValueError(f"{file} must be MONOCHROME2, found {kind or 'nothing'}.")
     # Where these are missing, SimpleITK assumes an intercept of 0, a slope of 1 and a position.
-    for key, (name, count) in REQUIRED_ATTRIBUTES.items():
+    rescaled = modality != "MR" or any(_tag(header, key) for key in RESCALING)
+    for key, (name, count) in (REQUIRED_ATTRIBUTES | (RESCALING if rescaled else {})).items():
         if len(_numbers(header, key)) != count:
             raise ValueError(f"{file} must have {name}, found {_tag(header, key) or 'none'}.")
     if _numbers(header, "0028|1053") == (0,):
         raise ValueError(f"{file} must have a rescale slope other than 0.")
-    if (unit := _tag(header, "0028|1054")) not in ("", "HU", "US"):  # US: unspecified
+    unit = _tag(header, "0028|1054")
+    if modality == "CT" and unit not in ("", "HU", "US"):  # US: unspecified
         raise ValueError(f"{file} must be in HU, found the rescale type {unit}.")
     pixel = _numbers(header, "0028|0030")
     if not all(0 < mm < 1000 for mm in pixel):

@@ -12,9 +12,6 @@ import numpy as np
 
 from nodule_lesson.data.ct import itk
 
-# A whole-body scan at half a millimetre is far below these; a damaged header is not.
-MAX_VOXELS_PER_SIDE = 10_000
-MAX_VOXELS = 4_000_000_000
 VOXEL_TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -31,7 +28,7 @@ VOXEL_TYPES = {
 }
 
 
-def read_header(path):
+def read_header(path, modality):
     """The fields of a `Scan`. Raises ValueError and FileNotFoundError as `Scan.open`."""
     header, length = _fields(path)
     size = _size(path, header)
@@ -43,7 +40,7 @@ def read_header(path):
             f"{path} must have three axes of length 1 at right angles, found the matrix "
             f"{' '.join(f'{number:g}' for number in axes)}."
         )
-    _check_meaning(path, header)
+    _check_meaning(path, header, modality)
     _check_length(path, header, length)
     reader = itk.open_header(path, "MetaImageIO", "has a header that SimpleITK cannot read")
     understood = [*reader.GetSize(), *reader.GetSpacing(), *reader.GetOrigin()]
@@ -61,6 +58,7 @@ def read_header(path):
         "direction": reader.GetDirection(),
         "slice_places": tuple(step * k for k in range(size[2])),
         "streamed": not _flag(path, header, "CompressedData"),
+        "image_io": "MetaImageIO",
         "series": path.stem,
     }
 
@@ -123,10 +121,7 @@ def _size(path, header):
             f"{' '.join(sizes) or 'no'} voxels."
         )
     sizes = [int(n) for n in sizes]
-    if max(sizes) > MAX_VOXELS_PER_SIDE or math.prod(sizes) > MAX_VOXELS:
-        raise ValueError(
-            f"{path} claims {' x '.join(map(str, sizes))} voxels: no scan is so large."
-        )
+    itk.check_size(path, sizes)
     return sizes
 
 
@@ -178,13 +173,14 @@ def _dtype(path, header):
     return np.dtype((">" if True in orders else "<") + VOXEL_TYPES[name])
 
 
-def _check_meaning(path, header):
-    """Raise ValueError for stored numbers that are not HU."""
+def _check_meaning(path, header, modality):
+    """Raise ValueError for stored numbers that are not those of the modality."""
     if (count := header.get("ElementNumberOfChannels", "1")) != "1":
         raise ValueError(f"{path} must have one number per voxel, found {count}.")
-    modality = header.get("Modality", "MET_MOD_CT")
-    if modality not in ("MET_MOD_CT", "MET_MOD_OTHER", "MET_MOD_UNKNOWN"):
-        raise ValueError(f"{path} must be CT, found the modality {modality}.")
+    found = header.get("Modality", "MET_MOD_UNKNOWN")
+    # There is no word for PET among MetaImage's.
+    if found not in (f"MET_MOD_{modality}", "MET_MOD_OTHER", "MET_MOD_UNKNOWN"):
+        raise ValueError(f"{path} must be {modality}, found the modality {found}.")
     # SimpleITK ignores these fields.
     for key, neutral in (
         ("ElementToIntensityFunctionSlope", 1),

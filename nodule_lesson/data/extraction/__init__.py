@@ -11,7 +11,7 @@ be used does not stop the run: it is reported with the reason.
 """
 
 from .crops_of_scan import Nodule, crops
-from .outlines import outlined_in_lidc, outlined_in_volumes
+from .outlines import outlined_in_lidc, outlined_in_mask, outlined_in_volumes
 from .scans import extract, extract_scan, find_scans, unfinished
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "extract_scan",
     "find_scans",
     "outlined_in_lidc",
+    "outlined_in_mask",
     "outlined_in_volumes",
     "unfinished",
 ]

@@ -1,16 +1,19 @@
-"""The outlined nodules of a scan: by simulated readers, or from LIDC's database."""
+"""The outlined nodules of a scan: by simulated readers, from LIDC's database, or from a mask."""
 
 import csv
 import functools
+import itertools
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from nodule_lesson.data import contours
-from nodule_lesson.data.ct import Scan
+from nodule_lesson.data.ct import Scan, Upright
+from nodule_lesson.data.ct.itk import SAME_PLACE
 
 from .crops_of_scan import Nodule
 
@@ -120,6 +123,53 @@ def outlined_in_volumes(scan, folder):
         unused += [(row["nodule"], "its outline touches another nodule's") for row in rows]
         if not rows:
             unused.append(("", f"the list has no nodule where readers outlined {nodule.first}"))
+    return nodules, obstacles, unused
+
+
+def outlined_in_mask(scan, path):
+    """The nodules of a scan of your own, from a mask of the same voxels.
+
+    scan: an `Upright`. path: a file that `Scan.open` reads, 0 outside of nodules. If it has one
+    other number, each connected part is a nodule, with its corners; if it has several, each number
+    is one. Returns (nodules, obstacles, unused) as `outlined_in_volumes`, in the order of the axes
+    of the view. The diameter is that of a disc with the area of the largest slice. Raises
+    ValueError for a mask that is not on the scan's voxels, has negative numbers or marks nothing.
+    """
+    volume = Upright(Scan.open(path))
+    corners = list(itertools.product(*((0, n - 1) for n in scan.size)))
+    places = [[view.to_world(corner) for corner in corners] for view in (volume, scan)]
+    apart = np.linalg.norm(np.subtract(*places), axis=1).max()
+    if volume.size != scan.size or apart > SAME_PLACE:
+        raise ValueError(
+            f"{path} must have the scan's {scan.size} voxels at the same places, found "
+            f"{volume.size}, up to {apart:.1f} mm away."
+        )
+    labels = volume.load()
+    if labels.min() < 0 or not labels.any():
+        raise ValueError(
+            f"{path} must mark each nodule with a number above 0, found {labels.min()} to "
+            f"{labels.max()}."
+        )
+    if len(np.unique(labels)) <= 2:
+        labels, _ = ndimage.label(labels, np.ones((3, 3, 3)))
+    nodules, obstacles, unused = [], [], []
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        bits = (labels[box] == number).astype(np.uint8)
+        area = bits.sum((1, 2)).max() * scan.spacing[1] * scan.spacing[2]
+        nodule = Nodule(
+            name=str(number),
+            type="",
+            diameter=2 * float(np.sqrt(area / np.pi)),
+            first=tuple(side.start for side in box),
+            bits=bits,
+        )
+        if bits.any((1, 2)).all():
+            nodules.append(nodule)
+        else:
+            obstacles.append(nodule)
+            unused.append((nodule.name, "its number is missing in a slice between two others"))
     return nodules, obstacles, unused
 
 

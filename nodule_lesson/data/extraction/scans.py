@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import SimpleITK as sitk
 from tqdm.auto import tqdm
 
 from nodule_lesson.data import contours
-from nodule_lesson.data.ct import Scan
+from nodule_lesson.data.ct import Scan, Upright
+from nodule_lesson.data.ct.scan import ENDINGS
 from nodule_lesson.data.patches import PatchSet
 from nodule_lesson.data.sources.fetch import only_one
 from nodule_lesson.data.sources.fetch.common import digest
@@ -25,6 +27,7 @@ from .crops_of_scan import crops
 from .outlines import (
     listed_nodules,
     outlined_in_lidc,
+    outlined_in_mask,
     outlined_in_volumes,
     with_listed_patient,
     with_patient,
@@ -32,6 +35,7 @@ from .outlines import (
 
 # Folders whose volumes are not scans: simulated readers' outlines, and LUNA16's masks of lungs.
 MASK_FOLDERS = ("readers", "seg-lungs-LUNA16")
+MASK = "_mask"  # what the name of a scan's own mask adds to the name of the scan
 
 _ORIGIN = {
     "readers": {
@@ -46,17 +50,26 @@ _ORIGIN = {
         "citation": "S. G. Armato III et al., Data from LIDC-IDRI, The Cancer Imaging Archive "
         "(2015), doi:10.7937/K9/TCIA.2015.LO9QL9SX",
     },
+    "masks": {
+        "source": "scans of one's own, with masks",
+        "licence": "unknown",
+        "citation": "unknown",
+    },
 }
 
 
-def find_scans(folder):
+def find_scans(folder, outlines="readers"):
     """The scans in a folder: .mhd files as in LUNA16, and folders of DICOM slices (.dcm).
 
-    Raises FileNotFoundError if there is no folder, ValueError if it contains no scan.
+    outlines="masks": instead the scans of any format that have a mask beside them, `extract`.
+    Raises FileNotFoundError if there is no folder, ValueError if it contains no scan, and for a
+    mask without a scan.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder.")
+    if outlines == "masks":
+        return _scans_with_masks(folder)
     scans = set()
     for path in folder.rglob("*"):
         names = path.relative_to(folder).parts
@@ -68,6 +81,51 @@ def find_scans(folder):
     if not scans:
         raise ValueError(f"{folder} holds no scan, neither .mhd files nor .dcm slices.")
     return sorted(scans)
+
+
+def _scans_with_masks(folder):
+    """The scans NAME.nii.gz, or NAME of DICOM slices, that have a NAME_mask.nii.gz beside them."""
+    scans = []
+    for mask in folder.rglob(f"*{MASK}.*"):
+        hidden = any(part[0] == "." for part in mask.relative_to(folder).parts)
+        name = _without_ending(mask)
+        if hidden or name in (mask.name, MASK) or not name.endswith(MASK):
+            continue
+        name = name.removesuffix(MASK)
+        found = [mask.with_name(name + ending) for ending in ("", *ENDINGS)]
+        found = [path for path in found if path.exists()]
+        if len(found) != 1:
+            raise ValueError(
+                f"{mask} must have one scan beside it, a folder {name} of DICOM slices or "
+                f"{name} with one of the endings {', '.join(ENDINGS)}, found {len(found)}."
+            )
+        scans += found
+    if not scans:
+        raise ValueError(f"{folder} holds no mask: no file such as NAME{MASK}.nii.gz.")
+    if twice := {scan for scan in scans if scans.count(scan) > 1}:
+        raise ValueError(f"{min(twice)} has two masks beside it: keep one of them.")
+    return sorted(scans)
+
+
+def _without_ending(path):
+    """The name of a scan or mask without the ending of its format."""
+    endings = sorted(ENDINGS, key=len, reverse=True)  # .nii.gz before .nii
+    ending = next((e for e in endings if path.name.lower().endswith(e)), "")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def _mask_of(path):
+    """The mask beside a scan, or None."""
+    masks = [path.with_name(f"{_without_ending(path)}{MASK}{ending}") for ending in ENDINGS]
+    return next((mask for mask in masks if mask.is_file()), None)
+
+
+def _named_by_folder(scan, folder):
+    """The scan with names from its place: the patient's folder, and its path as its series."""
+    place = scan.path.relative_to(folder)
+    series = place.with_name(_without_ending(scan.path)).as_posix()
+    patient = place.parts[0] if len(place.parts) > 1 else scan.patient or series
+    return replace(scan, series=series, patient=patient)
 
 
 def extract(
@@ -82,11 +140,18 @@ def extract(
 ):
     """Crops of all scans in `folder`, as a PatchSet in the folder `out`.
 
-    folder: scans as in LUNA16 (subset*/SERIES.mhd), or DICOM (PATIENT/SERIES/*.dcm). size: voxels
-    per side. outlines: "readers" for the volumes of simulated scans, "lidc" for the contours of
-    LIDC's database; database: that file, or None for the installed one (`contours.open_lidc`).
-    workers: processes, None for one per core. scheduler: the address of a Dask scheduler, to use
-    its workers instead; they must see the same disk.
+    folder: scans as in LUNA16 (subset*/SERIES.mhd), or DICOM (PATIENT/SERIES/*.dcm). size:
+    voxels per side. outlines: "readers" for the volumes of simulated scans, "lidc" for the
+    contours of LIDC's database, "masks" for CT scans and masks of your own, see below; database:
+    that file, or None for the installed one (`contours.open_lidc`). workers: processes, None for
+    one per core. scheduler: the address of a Dask scheduler, to use its workers instead; they
+    must see the same disk.
+
+    "masks" wants a folder per patient, FOLDER/PATIENT, with a scan of any format that `Scan.open`
+    reads, NAME.nii.gz or a folder NAME of DICOM slices, and beside it its mask, NAME_mask.nii.gz:
+    the same voxels, in any order of axes; 0, and a number above 0 in each nodule. If there is one
+    such number, connected parts are nodules, else each number is one. A scan that lies in FOLDER
+    itself is a patient of its own. Crops are `Upright`, and `slice` counts from the feet.
 
     Finished scans stay in OUT.parts: a second call processes only scans that are missing, that
     failed, or whose files have changed. Of two calls at the same time the second waits for the
@@ -97,18 +162,18 @@ def extract(
     the disk fails or a process is killed.
     """
     if outlines not in _ORIGIN:
-        raise ValueError(f'outlines must be "readers" or "lidc", found {outlines!r}.')
+        raise ValueError(f'outlines must be "readers", "lidc" or "masks", found {outlines!r}.')
     # Absolute, since the workers of a cluster were started in another folder.
     folder, out = Path(folder).absolute(), Path(out).absolute()
     parts = out.with_name(out.name + ".parts")
     recipe = {"size": size, "outlines": outlines}
-    scans = find_scans(folder)
+    scans = find_scans(folder, outlines)
     # Fail early: every scan needs the list, or the database.
     if outlines == "lidc":
         with contours.open_lidc(database) as lidc:
             database = lidc.path.absolute()
         recipe["database_sha256"] = digest(database, "sha256")
-    else:
+    elif outlines == "readers":
         listed_nodules(folder)
     parts.mkdir(parents=True, exist_ok=True)
     with only_one(out):
@@ -143,10 +208,15 @@ def extract_scan(path, folder, parts, size, outlines, database=None):
     """
     try:
         scan = Scan.open(path)
+        if outlines == "masks":
+            scan = _named_by_folder(scan, folder)
         inputs = _inputs(path, folder, scan.series)
         if outlines == "lidc":
             scan = with_patient(scan, database)
             nodules, obstacles, unused = outlined_in_lidc(scan, database)
+        elif outlines == "masks":
+            scan = Upright(scan)
+            nodules, obstacles, unused = outlined_in_mask(scan, _mask_of(path))
         else:
             scan = with_listed_patient(scan, folder)
             nodules, obstacles, unused = outlined_in_volumes(scan, folder)
@@ -188,6 +258,8 @@ def _inputs(path, folder, series):
     """
     folder = Path(folder)
     files = _files(Path(path)) | _files(folder / "readers" / f"{series}.mhd")
+    if mask := _mask_of(Path(path)):
+        files |= _files(mask)
     stats = [(_relative(file, folder), file.stat()) for file in sorted(files)]
     inputs = [[file, stat.st_size, stat.st_mtime_ns] for file, stat in stats]
     table = folder / "nodules.csv"
@@ -202,7 +274,9 @@ def _files(path):
         return {file for file in path.iterdir() if file.is_file()}
     if not path.is_file():
         return set()
-    named = re.search(rb"^ElementDataFile\s*[=:]([^\r\n]*)", path.read_bytes(), re.MULTILINE)
+    with open(path, "rb") as file:
+        head = file.read(100_000)
+    named = re.search(rb"^ElementDataFile\s*[=:]([^\r\n]*)", head, re.MULTILINE)
     voxels = path.parent / os.fsdecode(named[1].strip()) if named else path
     return {path, voxels} if voxels.is_file() else {path}
 
@@ -216,11 +290,11 @@ def _is_finished(path, folder, parts):
     return report.get("inputs") == _inputs(path, folder, report["scan"])
 
 
-def unfinished(folder, out):
+def unfinished(folder, out, outlines="readers"):
     """The scans in `folder` that `extract` to `out` has not finished."""
     folder, out = Path(folder).absolute(), Path(out).absolute()
     parts = out.with_name(out.name + ".parts")
-    return [path for path in find_scans(folder) if not _is_finished(path, folder, parts)]
+    return [path for path in find_scans(folder, outlines) if not _is_finished(path, folder, parts)]
 
 
 def _check_recipe(out, parts, recipe):

@@ -1,4 +1,6 @@
-"""The paper's Eq. (6): scale intensities to [0, 1]."""
+"""Scale intensities to [0, 1]: by the paper's Eq. (6), or by a window."""
+
+from numbers import Real
 
 import numpy as np
 import torch
@@ -9,8 +11,9 @@ def normalise(images, low=None, high=None):
 
     images: (..., H, W), an array or a tensor; the result is of the same kind. By default I_min
     and I_max are those of each slice. If low and high are given, they are used instead, and the
-    result is clipped to [0, 1]. Where I_max = I_min the equation is 0/0: the slice becomes 0.
-    Raises TypeError for other types, ValueError for values that are not finite or high < low.
+    result is clipped to [0, 1]: `normalise(hu, -1000, 400)` is a window. Where I_max = I_min the
+    equation is 0/0: the slice becomes 0. Raises TypeError for other types, ValueError for values
+    that are not finite or high < low.
     """
     tensor = torch.is_tensor(images)
     array = images.detach().cpu().numpy() if tensor else np.asarray(images)
@@ -26,6 +29,25 @@ def normalise(images, low=None, high=None):
         raise ValueError(f"low and high must be finite and in order, found {low} and {high}.")
     result = stretch(array, low, high)
     return torch.from_numpy(result).to(images.device) if tensor else result
+
+
+def limits(how):
+    """The intensities that become 0 and 1: the last two arguments of `normalise`.
+
+    how: "slice" for the lowest and the highest of each slice, (None, None); or a window (low,
+    high). Raises ValueError for anything else.
+    """
+    if isinstance(how, str):
+        if how == "slice":
+            return None, None
+    elif np.shape(how) == (2,) and all(isinstance(number, Real) for number in how):
+        low, high = map(float, how)
+        if np.isfinite([low, high]).all() and low < high:
+            return low, high
+    raise ValueError(
+        'normalise must be "slice", a window (low, high) with low < high, or where there is a '
+        f'PatchSet "dataset", found {how!r}.'
+    )
 
 
 def stretch(array, low=None, high=None):

@@ -1,6 +1,7 @@
 """The class PatchSet, and its view as a torch Dataset."""
 
 import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,20 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from nodule_lesson.data.patches import folder
-from nodule_lesson.data.patches.normalisation import stretch
+from nodule_lesson.data.patches.normalisation import limits, stretch
 from nodule_lesson.data.patches.table import check_slices, kind_of, read_slices, write_slices
 
 
 class PatchSet:
-    """Crops with their outlines, memory-mapped: `PatchSet.open(path)` or `PatchSet.write(...)`.
+    """Crops with their outlines, memory-mapped.
 
-    path: the folder. images: (N, H, W) integers. masks: (N, H, W) uint8, 0 or 1. readers:
-    (N, H, W) uint8 bits, or None. slices: {column name: array of N values} with the columns of
-    `write`; an unknown text is "", an unknown number nan. info: the content of dataset.json.
-    len() is N.
+        patch_set = PatchSet.open("patches")
+        patch_set = PatchSet.from_arrays(images, masks, patient=names, path="patches")
+
+    `PatchSet.write` takes all that is known of each slice. path: the folder. images: (N, H, W)
+    integers. masks: (N, H, W) uint8, 0 or 1. readers: (N, H, W) uint8 bits, or None. slices:
+    {column name: array of N values} with the columns of `write`; an unknown text is "", an
+    unknown number nan. info: the content of dataset.json. len() is N.
 
     has_nodule is True where a reader saw a nodule in the slice. Its mask may still be empty, since
     readers disagree, and half of them may share no pixel.
@@ -57,7 +61,7 @@ class PatchSet:
 
     def __getstate__(self):
         # A worker of a DataLoader gets the path and maps the files itself: no pixels are copied.
-        mapped = ("images", "masks", "readers")
+        mapped = ("images", "masks", "readers", "_temporary")
         return {name: value for name, value in self.__dict__.items() if name not in mapped}
 
     # --- reading and writing ---------------------------------------------------------------------
@@ -127,6 +131,74 @@ class PatchSet:
         return cls._write(path, streams, slices, origin)
 
     @classmethod
+    def from_arrays(
+        cls,
+        images,
+        masks,
+        *,
+        patient,
+        path=None,
+        readers=None,
+        scan=None,
+        nodule=None,
+        slice=None,
+        row_mm=None,
+        column_mm=None,
+        type=None,
+        diameter=None,
+        has_nodule=None,
+        source="unknown",
+        licence="unknown",
+        citation="unknown",
+    ):
+        """Write arrays of your own as a new set, and return it opened.
+
+            patch_set = PatchSet.from_arrays(images, masks, patient=names)
+            images, masks, has_nodule = patch_set.batch([0, 1, 2], normalise=(-1000, 400))
+
+        images, masks, readers: (N, H, W), as in `write`; floats are taken if they are whole. path:
+        the folder; None for a temporary one, which is removed with the set. patient: the patient
+        of each slice, N texts, or one for all; splits rest on it. The columns of `write` that
+        follow are N values each, or one for all; what is unknown may be left out. Left out, slice
+        counts from 0, and has_nodule is true where the mask is not empty. More columns need
+        `write`. Raises the errors of `write`.
+        """
+        images, masks = _as_integers("images", images), _as_integers("masks", masks)
+        count = len(images) if images.ndim else 0
+        if has_nodule is None:
+            has_nodule = masks.reshape(len(masks), -1).any(1) if masks.ndim else False
+        columns = {
+            "patient": patient,
+            "scan": scan,
+            "nodule": nodule,
+            "slice": range(count) if slice is None else slice,
+            "row_mm": row_mm,
+            "column_mm": column_mm,
+            "type": type,
+            "diameter": diameter,
+            "has_nodule": has_nodule,
+        }
+        slices = {
+            name: [values] * count if np.ndim(values) == 0 else values
+            for name, values in columns.items()
+        }
+        temporary = (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) if path is None else None
+        )
+        patch_set = cls.write(
+            Path(temporary.name) / "set" if temporary else path,
+            images,
+            masks,
+            slices,
+            source=source,
+            licence=licence,
+            citation=citation,
+            readers=readers,
+        )
+        patch_set._temporary = temporary  # it is removed when nothing refers to it
+        return patch_set
+
+    @classmethod
     def join(cls, path, parts, *, source, licence, citation, parameters=None):
         """Join several sets in their order into a new one, read and written piece by piece.
 
@@ -185,13 +257,14 @@ class PatchSet:
         """images (B, 1, H, W), masks (B, 1, H, W), has_nodule (B,): float32 tensors.
 
         rows: B row numbers. normalise: "slice" scales each slice by its own lowest and highest
-        intensity, "dataset" by those of the whole set. flip: None, or a numpy or torch generator;
-        with it each slice and its mask are flipped left to right and top to bottom, each with
-        probability one half.
+        intensity, "dataset" by those of the whole set; a pair such as (-1000, 400) is a window,
+        outside which all becomes 0 or 1. flip: None, or a numpy or torch generator; with it each
+        slice and its mask are flipped left to right and top to bottom, each with probability one
+        half.
         """
         rows = _check_rows(rows, len(self))
         # Indexing a plain array is faster than indexing np.memmap, with the same result.
-        images = stretch(self.images.view(np.ndarray)[rows], *self._limits(normalise))
+        images = stretch(self.images.view(np.ndarray)[rows], *self.limits(normalise))
         masks = self.masks.view(np.ndarray)[rows].astype(np.float32)
         if flip is not None:
             for axis, flipped in zip((-1, -2), _coin_flips(flip, len(rows)), strict=True):
@@ -201,10 +274,14 @@ class PatchSet:
         images, masks, has_nodule = map(torch.from_numpy, (images, masks, has_nodule))
         return images[:, None], masks[:, None], has_nodule
 
-    def _limits(self, normalise):
-        if normalise not in ("slice", "dataset"):
-            raise ValueError(f'normalise must be "slice" or "dataset", found {normalise!r}.')
-        return self._intensity_range if normalise == "dataset" else (None, None)
+    def limits(self, normalise):
+        """The intensities that become 0 and 1, or (None, None) for those of each slice.
+
+        normalise: as in `batch`. Raises ValueError for anything else.
+        """
+        if isinstance(normalise, str) and normalise == "dataset":
+            return self._intensity_range
+        return limits(normalise)
 
     def dataset(self, rows=None, *, normalise="slice", flip=False, seed=0):
         """A `torch.utils.data.Dataset` of (image (1, H, W), mask (1, H, W), has_nodule ()).
@@ -216,6 +293,21 @@ class PatchSet:
         """
         rows = np.arange(len(self)) if rows is None else _check_rows(rows, len(self))
         return _View(self, rows, normalise, flip, seed)
+
+
+def _as_integers(name, array):
+    """Whole numbers in floats as integers; any other array as it is, for `write` to check."""
+    array = np.asarray(array)
+    if array.dtype.kind != "f":
+        return array
+    if not (np.isfinite(array).all() and (array == np.rint(array)).all()):
+        raise ValueError(
+            f"{name} must hold whole numbers, such as HU, found others: PatchSet keeps the "
+            "intensities of the source, and scales them in `batch`."
+        )
+    small = np.iinfo(np.int16)
+    fits = array.size and small.min <= array.min() and array.max() <= small.max
+    return array.astype(np.int16 if fits else np.int64)
 
 
 def _joined(file, parts):
@@ -245,7 +337,7 @@ def _coin_flips(generator, count):
 
 class _View(Dataset):
     def __init__(self, patch_set, rows, normalise, flip, seed):
-        patch_set._limits(normalise)  # computed once here, inherited by the workers
+        patch_set.limits(normalise)  # computed once here, inherited by the workers
         self.patch_set, self.rows, self.normalise = patch_set, rows, normalise
         self.flip, self.seed = flip, seed
         self._worker_seed, self._generator = None, np.random.default_rng(seed)
