@@ -1,4 +1,4 @@
-"""Assignment 3, *An experiment that can fail*: a plan, an ablation with patients and seeds, a page.
+"""Assignment 3, *An experiment that can fail*: a plan, an ablation with its interval, a page.
 
 The judges ask whether a split shares patients, how often an interval holds the true mean in
 simulated experiments, and whether submitted numbers follow from the submitted table and plan.
@@ -30,10 +30,10 @@ WRITTEN = {
         note=EXAMPLES,
     ),
     "page": Written(
-        (3, "The figure shows what the verdict rests on: each seed and each patient, the effect, "
-            "its interval, 0 and the smallest difference that matters; axes have names and units."),
-        (2, "What was done can be repeated from the page and the code, and each departure from the "
-            "plan is named, with its reason. The code holds nothing that is not used."),
+        (3, "The figure shows what the verdict rests on: each seed and each patient, the effect "
+            "with its interval, 0 and the smallest difference that matters; axes have names."),
+        (2, "What was done can be repeated from the page and the code, and each departure from "
+            "the plan is named, with its reason. The code holds nothing that is not used."),
         (3, "The result is given with its interval and in the words of the plan's verdict, and no "
             "sentence says more: undecided is not called equal, and no subgroup is praised."),
         (2, "The limits are those of this experiment: what varies between trainings, how few "
@@ -206,9 +206,10 @@ def _ask_results(student, lesions):
 
 def _shares_no_patient(inputs, second, again):
     patients = np.array(inputs["patients"])
-    return np.isin(second, (0, 1)).all() and all(
-        second[:, patients == name].std(axis=1).max() == 0 for name in set(inputs["patients"])
-    ) and (second.max(axis=1) > second.min(axis=1)).all()
+    slices = [second[:, patients == name] for name in set(inputs["patients"])]
+    whole = all((one == one[:, :1]).all() for one in slices)
+    two = (second.max(axis=1) > second.min(axis=1)).all()
+    return np.isin(second, (0, 1)).all() and whole and two
 
 
 def _both_have_all(inputs, second, again):

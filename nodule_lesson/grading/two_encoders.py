@@ -138,10 +138,9 @@ def _joined_inputs(random):
 def _dead_inputs(random):
     height, width = random.choice([6, 7, 8, 9], size=2, replace=False) * random.permutation([1, 2])
     long, short = max(height, width), min(height, width)
-    # In each tower one rate beyond the short side; the left one ends with a map that a stride has
-    # made so small that the taps on its two sides differ.
+    # Each layer reads all of the map before it, so a tap is dead exactly if it meets no pixel.
     left = [(3, 1, int(random.integers(1, 3))), (3, 2, int(random.integers(short, long))),
-            (5, 2, int(random.integers(1, 3)))]  # fmt: skip
+            (5, 2, 1)]  # fmt: skip
     right = [(3, 2, 1), (3, 1, int(random.integers(2, short))), (5, 1, int(random.integers(2, 5)))]
     return {"seed": _seed(random), "channels": int(random.integers(2, 5)), "left": left,
             "right": right, "shape": [int(height), int(width)]}  # fmt: skip
@@ -196,8 +195,9 @@ def _paradox_inputs(random):
     count, side = int(random.integers(6, 10)), int(random.integers(20, 27))
     radius = np.where(np.arange(count) % 2, random.uniform(1.5, 2.2, count),
                       random.uniform(5.0, 6.5, count))  # fmt: skip
-    radius[random.permutation(count)[:2]] = 0
-    return {"truth": _discs(random, count, side, radius).astype(float)}
+    radius[:2] = 0
+    truth = _discs(random, count, side, radius)
+    return {"truth": truth[random.permutation(count)].astype(float)}
 
 
 # --- what is asked, beside the student's code ----------------------------------------------------

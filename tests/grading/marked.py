@@ -32,7 +32,7 @@ class Marked:
     """The class in a folder, run by the command, with a server on which nobody may call."""
 
     def __init__(self, root, number, members, names):
-        """members(paths, port): {name: (notebook, marks)}; names: whose notebooks are handed in."""
+        """members(paths, port): {name: (notebook, marks)}; names: who hands in."""
         self.number = number
         self.submissions, self.out = root / "submissions", root / "marks"
         self.submissions.mkdir()

@@ -7,11 +7,12 @@ which the questions of an assignment have a bearing.
 import json
 
 import class_2
+import class_3
 import pytest
 from marked import Marked, skip_without_bubblewrap
 from nightly import few_by_day
 
-CLASSES = {"2": class_2}
+CLASSES = {"2": class_2, "3": class_3}
 CASES = [
     pytest.param(number, *(case.values if hasattr(case, "values") else [case]),
                  marks=getattr(case, "marks", ()))
