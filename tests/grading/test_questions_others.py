@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import re
 import textwrap
+from pathlib import Path
 
 import class_2
 import class_3
@@ -209,3 +211,22 @@ def test_the_table_is_averaged_as_the_sheet_says():
         gaps = [dice[0, seed, n] - dice[1, seed, n] for n, name in enumerate(lesions)
                 if name.startswith(("anna", "bert")[patient])]  # fmt: skip
         assert found[seed, patient] == pytest.approx(sum(gaps) / len(gaps))
+
+
+def test_the_example_answers_have_points_of_the_rubrics_and_the_seal_of_their_plan():
+    folder = Path(__file__).parents[2] / "assignments" / "3_an_experiment_that_can_fail"
+    text = (folder / "examples.md").read_text(encoding="utf-8")
+    heads = re.split(r"^## `(\w+)`, an? (\w+) answer: (\d+) of (\d+)$", text, flags=re.MULTILINE)
+    found = {}
+    for name, level, got, most, body in zip(*(heads[n::5] for n in range(1, 6)), strict=True):
+        rubric = [points for points, _ in ablation.WRITTEN[name].rubric]
+        parts = re.search(r"^(\d(?: \+ \d)+)", body, re.MULTILINE)[1].split(" + ")
+        assert len(parts) == len(rubric) and int(most) == sum(rubric)
+        assert all(int(part) <= points for part, points in zip(parts, rubric, strict=True))
+        assert sum(map(int, parts)) == int(got)
+        found.setdefault(name, {})[level] = int(got)
+    assert set(found) == set(ablation.WRITTEN)
+    for levels in found.values():
+        assert levels["strong"] > levels["middling"] > levels["weak"]
+    plan = json.loads(re.search(r"^plan = (.*)$", text, re.MULTILINE)[1])
+    assert text.count(ablation.seal(plan)) >= 3
