@@ -77,9 +77,9 @@ LOOPS = {
             d = np.stack([gaps[:, patients == one].mean(1) for one in np.unique(patients)], 1)
             found = crossed(d, np.arange(len(d[0])))
             low, high = found.low, found.high
-            return {"plan": own, "seeds": ablation.seeds_of(own), "dice": dice,
-                    "effect": d.mean(), "low": low, "high": high,
-                    "verdict": "better" if low > 0 else "worse" if high < 0 else "undecided"}
+            word = "better" if low > 0 else "worse" if high < 0 else "undecided"
+            return {"verdict": word, "high": high, "low": low, "effect": d.mean(),
+                    "dice": dice, "seeds": ablation.seeds_of(own), "plan": own}
         """,
 }
 
