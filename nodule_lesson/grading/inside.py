@@ -43,7 +43,7 @@ def main():
         if child == 0:
             if alone:
                 limit()
-            answer_one(questions.question(job["assignment"], name), job["cells"], cases, say)
+            answer_one(job["assignment"], name, job["cells"], cases, say)
             os._exit(0)
         os.waitpid(child, 0)
         if alone:
@@ -54,9 +54,9 @@ def main():
         say(end=name)
 
 
-def answer_one(asked, cells, cases, say):
+def answer_one(assignment, name, cells, cases, say):
     """Run the cells, then ask the student's object; say each beginning, answer and trouble."""
-    say(question=asked.name)
+    say(question=name)
     signal.signal(signal.SIGPROF, _time_is_up)
     namespace = {"__name__": "__main__", "__builtins__": __builtins__, "display": lambda *a: None}
     for number, source in cells:
@@ -66,7 +66,7 @@ def answer_one(asked, cells, cases, say):
             say(trouble=why)
     for case, inputs in enumerate(cases):
         say(case=case)
-        answer, why = _attempt(lambda inputs=inputs: _answer(asked, namespace, unpack(inputs)))
+        answer, why = _attempt(lambda inputs=inputs: _answer(assignment, name, namespace, inputs))
         if why:
             say(trouble=why)
             return
@@ -145,10 +145,11 @@ def _attempt(action):
         return None, f"{type(error).__name__}{where}"
 
 
-def _answer(asked, namespace, inputs):
-    if asked.name not in namespace:
+def _answer(assignment, name, namespace, inputs):
+    if name not in namespace:
         raise NotFound
-    answers = questions.answers_of(asked, namespace[asked.name], inputs)
+    asked = questions.question_read_again(assignment, name)
+    answers = questions.answers_of(asked, namespace[name], unpack(inputs))
     return {name: pack(value) for name, value in answers.items()}
 
 

@@ -8,10 +8,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 
 import numpy as np
 
-ASSIGNMENTS = {"1": "two_slices"}
+ASSIGNMENTS = {"1": "two_slices", "2": "two_encoders", "3": "ablation"}
 PUBLIC_SEED = 0
 CASES = 3
 
@@ -31,7 +32,8 @@ class Question:
 
     name: the name that the sheet gives the object. inputs: from a random generator to a dictionary
     of numbers, lists and arrays. ask(object, **inputs): a dictionary of answers, numbers or
-    fields; it runs in the student's process. shapes(**inputs): the shape that each must have.
+    fields; it runs in the student's process. shapes(**inputs): the shape that each must have, with
+    None for a length that the student chooses.
     """
 
     name: str
@@ -46,15 +48,19 @@ class Question:
 
 
 class Written:
-    """A question that a person marks. rubric: pairs (points, what they are for), no answer."""
+    """A question that a person marks. rubric: pairs (points, what they are for), no answer.
 
-    def __init__(self, *rubric):
-        self.rubric = rubric
+    note: a sentence for who marks.
+    """
+
+    def __init__(self, *rubric, note=""):
+        self.rubric, self.note = rubric, note
         self.points = sum(points for points, _ in rubric)
 
     def __str__(self):
         rows = [f"| {points} | {what} |" for points, what in self.rubric]
-        return "\n".join(["| Points | What |", "|--|--|", *rows])
+        note = ["", self.note] if self.note else []
+        return "\n".join(["| Points | What |", "|--|--|", *rows, *note])
 
 
 def assignment(number):
@@ -62,6 +68,17 @@ def assignment(number):
     if str(number) not in ASSIGNMENTS:
         raise ValueError(f"the assignments are {', '.join(ASSIGNMENTS)}, found {number!r}.")
     return import_module(f"nodule_lesson.grading.{ASSIGNMENTS[str(number)]}")
+
+
+def question_read_again(number, name):
+    """As `question`, from a new copy of the module: what a notebook has changed in it is not in.
+
+    Some questions measure in the student's process, and this process is the student's.
+    """
+    spec = find_spec(assignment(number).__name__)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return next(one for one in module.QUESTIONS if one.name == name)
 
 
 def question(number, name):
@@ -110,11 +127,17 @@ def _holds(check, asked, inputs, answer):
     shapes = asked.shapes(**inputs)
     if answer.keys() != shapes.keys():
         return False
-    if any(answer[name].shape != tuple(shape) for name, shape in shapes.items()):
+    if not all(_fits(answer[name].shape, shape) for name, shape in shapes.items()):
         return False
     if not all(np.isfinite(array).all() for array in answer.values()):
         return False
     return bool(check.holds(inputs, **answer))
+
+
+def _fits(shape, wanted):
+    return len(shape) == len(wanted) and all(
+        most is None or length == most for length, most in zip(shape, wanted, strict=True)
+    )
 
 
 def held(number, name, student, seed):
@@ -147,7 +170,7 @@ def check(number, name, student):
         return False
     for case, answer in zip(inputs, answers, strict=True):
         for key, shape in asked.shapes(**case).items():
-            if answer[key].shape != tuple(shape):
+            if not _fits(answer[key].shape, shape):
                 print(f"{key} should have the shape {tuple(shape)}, it has {answer[key].shape}.")
     found = verdicts(asked, inputs, answers)
     for one, holds in zip(asked.checks, found, strict=True):

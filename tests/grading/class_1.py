@@ -1,11 +1,14 @@
 """A class that hands in assignment 1: right answers in several styles, wrong and hostile ones.
 
+`notebook` and the hostile code serve the other assignments, too.
+
 The right answers are found numerically, from the public energy: by automatic differentiation, by
 differences, by bisection. That is what the judges accept, and no derivation can be copied from it.
 """
 
 import copy
 import json
+import re
 import textwrap
 from pathlib import Path
 
@@ -357,14 +360,12 @@ DECISIVE = ("spy", "vandal", "network")
 # --- the class -----------------------------------------------------------------------------------
 
 
-def notebook(answers, first=None):
+def notebook(answers, first=None, sheet=SHEET):
     """The student's notebook with these answers, and a cell of code before them."""
-    made = json.loads(SHEET.read_text(encoding="utf-8"))
+    made = json.loads(sheet.read_text(encoding="utf-8"))
     for cell in made["cells"]:
         if "answer" in cell["metadata"].get("tags", []):
-            name = next(
-                n for n in NAMES if f"def {n}(" in text(cell) or f"class {n}(" in text(cell)
-            )
+            name = re.search(r"^(?:def|class) (\w+)", text(cell), re.MULTILINE)[1]
             if name in answers:
                 cell["source"] = textwrap.dedent(answers[name]).strip()
     if first:

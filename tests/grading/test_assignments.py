@@ -56,14 +56,17 @@ def test_a_sheet_has_a_cell_for_each_answer_and_nothing_that_a_notebook_cannot_s
             assert "raise NotImplementedError" in cell.source
 
 
-def test_a_students_notebook_runs_without_an_answer_and_without_an_error(capsys, monkeypatch):
+@pytest.mark.parametrize("number, unwritten", [("1", 6), ("2", 7), ("3", 5)])
+def test_a_students_notebook_runs_without_an_answer_and_without_an_error(
+    number, unwritten, capsys, monkeypatch
+):
     monkeypatch.setenv("MPLBACKEND", "agg")
-    notebook = nbformat.read(class_1.SHEET, as_version=4)
+    notebook = nbformat.read(MASTERS[number].with_name("student.ipynb"), as_version=4)
     names = {}
     for cell in notebook.cells[1:]:  # the first installs the package
         if cell.cell_type == "code":
             exec(cell.source, names)
-    assert capsys.readouterr().out.count("is not written yet.") == 6
+    assert capsys.readouterr().out.count("is not written yet.") == unwritten
 
 
 def test_handed_out_notebooks_install_this_commit(tmp_path, monkeypatch):
@@ -82,7 +85,7 @@ def test_handed_out_notebooks_install_this_commit(tmp_path, monkeypatch):
 
 @pytest.fixture
 def private(tmp_path):
-    """A private folder with right answers, and a proof."""
+    """A private folder with right answers to assignment 1, and a proof."""
     folder = tmp_path / "private"
     assignments.private(folder)
     text = jupytext.read(folder / "1.md", fmt="md:myst")
