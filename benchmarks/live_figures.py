@@ -87,7 +87,9 @@ SET = (
 # Runs before the page's own scripts; records when its last figure is ready.
 WATCH = """new MutationObserver(() => {
     const figures = [...document.querySelectorAll("[data-live-figure]")];
-    const alive = figures.length && figures.every((figure) => figure.matches(".is-live"));
+    // Or waits for the reader's click.
+    const alive = figures.length && figures.every((figure) =>
+        figure.matches(".is-live") || figure.querySelector(".lf-start"));
     if (alive) window.readyAfter ??= performance.now();
 }).observe(document, { subtree: true, childList: true, attributes: true });"""
 
@@ -112,6 +114,9 @@ def open_page(browser, address):
     tab.add_init_script(WATCH)
     tab.goto(address)
     tab.wait_for_function("() => window.readyAfter")
+    for button in tab.locator(".lf-start button").all():
+        button.click()
+    tab.wait_for_selector(".lf-start", state="detached")
     return tab
 
 

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from firefox import firefox as run_firefox
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -118,6 +119,16 @@ def browser():
         chromium = running.chromium.launch(executable_path=path, args=flags)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def firefox(tmp_path_factory):
+    """Headless Firefox (firefox.Firefox)."""
+    path = shutil.which("firefox-esr") or shutil.which("firefox")
+    if path is None:
+        pytest.skip("Firefox is not installed")
+    with run_firefox(path, tmp_path_factory.mktemp("firefox")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from nodule_lesson.live.figure import as_json
 
 ROOT = Path(__file__).resolve().parents[1]
 ATOL = 1e-5
+# A network's answers in 32-bit floats: PyTorch's own differ as much between two processors.
+LOOSER = {"network_in_the_page": 1e-4}
 FIGURES = "[data-live-figure]"
 LABELS = {
     "sigma": "σ",
@@ -155,6 +157,8 @@ def visits(browser, server):
             )
         tab.goto(f"{address}{query}")
         if alive:
+            for button in tab.locator(".lf-start button").all():  # what is loaded on a click alone
+                button.click()
             tab.wait_for_function(
                 "() => document.querySelectorAll('[data-live-figure]:not(.is-live)').length === 0"
             )
@@ -238,7 +242,7 @@ def close(state, expected, what):
     for key in ("input", "field"):
         wanted = np.atleast_2d(expected[key])
         assert state[key].shape == wanted.shape, f"{key} of {what}"
-        atol = ATOL * max(1, np.abs(wanted).max())
+        atol = LOOSER.get(state.get("figure"), ATOL) * max(1, np.abs(wanted).max())
         message = f"{key} of {what}: {state['parameters']}"
         np.testing.assert_allclose(state[key], wanted, rtol=0, atol=atol, err_msg=message)
 

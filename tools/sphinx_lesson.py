@@ -23,6 +23,8 @@ from run_chapters import run_chapters
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from nodule_lesson.files import write_whole
+
 logger = logging.getLogger(__name__)
 # The branch to which the publishing workflow writes the notebooks that the rockets open.
 NOTEBOOKS = "notebooks"
@@ -46,6 +48,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", launch_the_notebook, priority=900)
     app.connect("html-page-context", tidy_page, priority=900)
+    app.connect("build-finished", write_network)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -178,6 +181,17 @@ def tidy_page(app, pagename, templatename, context, doctree):
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     context["body"] = re.sub(r' id="(exercise|solution)-content"', "", body)
+
+
+def write_network(app, exception):
+    """Write the network that a page runs; it is made from the weights, so it is not committed."""
+    page = "book/network_in_the_page"
+    if exception or app.builder.name != "html" or page not in app.env.found_docs:
+        return
+    from nodule_lesson.chapters.network_in_the_page.live import NETWORK, SCRIPT
+    from nodule_lesson.networks.export import as_script
+
+    write_whole(Path(app.outdir, SCRIPT), as_script(NETWORK).encode("ascii"))
 
 
 # --- the bibliography ---------------------------------------------------------------------------

@@ -22,6 +22,45 @@ export function mount(name, build) {
   });
 }
 
+// The same for a figure that needs a file of its own, which is loaded when the reader asks for it:
+// until then its still stands there with a button and a note. build(ui, given) gets what load gives;
+// an error's message is shown, and the button stays.
+export function mountOnClick(name, { button: text, note, load }, build) {
+  document.querySelectorAll(`[data-live-figure="${name}"]:not(.is-live)`).forEach((root) => {
+    const button = element("button", { type: "button" }, text);
+    const said = element("span", { role: "status" }, note);
+    const start = element("div", { class: "lf-foot lf-start" }, button, said);
+    root.querySelector(".lf-still").after(start);
+    button.addEventListener("click", async () => {
+      const byKeyboard = button.matches(":focus-visible");
+      button.disabled = true;
+      said.textContent = "It is loading …";
+      try {
+        const given = await load();
+        start.remove();
+        build(new Interface(root, name), given);
+        root.classList.add("is-live");
+        if (byKeyboard) root.querySelector("select, input").focus();
+      } catch (error) {
+        said.textContent = error.message;
+        button.disabled = false;
+        throw error; // an error of ours belongs into the console as well
+      }
+    });
+  });
+}
+
+// Load a script of this site, also from a folder, where browsers refuse to read files otherwise. Gives
+// its element once it has run. The address is seen from the site's root.
+export function loadScript(address) {
+  const script = element("script", { src: `${document.documentElement.dataset.content_root ?? "../"}${address}` });
+  return new Promise((resolve, reject) => {
+    script.addEventListener("load", () => resolve(script));
+    script.addEventListener("error", () => reject(new Error(`The file ${address} of this site did not arrive.`)));
+    document.head.append(script);
+  });
+}
+
 function element(tag, attributes = {}, ...children) {
   const node = tag.startsWith("svg:")
     ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4))
@@ -122,6 +161,13 @@ class Interface {
     };
   }
 
+  // A line under the figure that screen readers read when it changes: say(text).
+  status() {
+    const line = element("p", { class: "lf-status", role: "status" });
+    this.foot.after(line);
+    return (text) => (line.textContent = text);
+  }
+
   button(text, action) {
     const node = element("button", { type: "button" }, text);
     node.addEventListener("click", action);
@@ -197,19 +243,25 @@ class Interface {
     return heading;
   }
 
-  // A square field of n x n pixels with contour lines over it. Classes of its view: lf-half takes
-  // half the width of a telephone, lf-scan has line colours for a black background. What was drawn
-  // last is not drawn again: an array whose numbers change must be a new one.
+  // A square field of n x n pixels with contour lines over it; values of another number change n.
+  // Classes of its view: lf-half takes half the width of a telephone, lf-scan has line colours for a
+  // black background. What was drawn last is not drawn again: an array whose numbers change must be a
+  // new one.
   field(title, n, label, classes = "lf-half") {
-    const canvas = element("canvas", { width: n, height: n, role: "img", "aria-label": label });
-    const overlay = element("svg:svg", {
-      viewBox: `-0.5 -0.5 ${n} ${n}`, "aria-hidden": "true", preserveAspectRatio: "none",
-    });
+    const canvas = element("canvas", { role: "img", "aria-label": label });
+    const overlay = element("svg:svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
     const box = element("div", { class: "lf-field" }, canvas, overlay);
     const heading = this.view(title, box, classes);
     const context = canvas.getContext("2d");
-    const image = context.createImageData(n, n), pixels = new Uint32Array(image.data.buffer);
-    let drawn = [], paths = [], key;
+    let image, pixels, drawn = [], paths = [], key;
+    const resize = (side) => {
+      n = canvas.width = canvas.height = side;
+      overlay.setAttribute("viewBox", `-0.5 -0.5 ${n} ${n}`);
+      image = context.createImageData(n, n);
+      pixels = new Uint32Array(image.data.buffer);
+      paths = [];
+    };
+    resize(n);
     return {
       canvas,
       title: (text) => (heading.textContent = text),
@@ -218,9 +270,10 @@ class Interface {
         canvas.toggleAttribute("data-grey", colours === "grey"); // the same in both themes
         if (colours === "signed") {
           key ??= box.appendChild(element("div", { class: "lf-legend" },
-            element("span", { class: "lf-key negative" }, pretty(low)),
-            element("span", { class: "lf-key positive" }, pretty(high))));
+            element("span", { class: "lf-key negative" }), element("span", { class: "lf-key positive" })));
+          [low, high].forEach((end, i) => (key.children[i].textContent = pretty(end)));
         }
+        if (values.length !== n * n) resize(Math.sqrt(values.length));
         const table = colourTable(COLOUR_MAPS[colours].map((name) => this.colour(name)));
         const wanted = [values, table, low, high], scale = 255 / (high - low);
         if (wanted.every((value, i) => value === drawn[i])) return;

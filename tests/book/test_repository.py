@@ -276,6 +276,7 @@ def test_licences_are_there():
     assert "Redistribution and use in source and binary forms" in read("LICENSE")
     assert "creativecommons.org/licenses/by/4.0" in read("LICENSE-TEXT")
     assert "Apache License" in read("vendor/mathjax/LICENSE")
+    assert "Permission is hereby granted" in read("vendor/dicom-parser/LICENSE")
     citation = yaml.safe_load(read("CITATION.cff"))
     assert citation["license"] == PROJECT["license"] == "BSD-3-Clause"
     assert citation["version"] == PROJECT["version"]
