@@ -158,7 +158,7 @@ class Quiz(Generated):
             yield from ["", f"{number}. {one_line(asked['question'])}", ""]
             for letter, choice in zip("ABCD", asked["choices"], strict=False):
                 text = choice.get("right") or choice["wrong"]
-                verdict = "Yes" if "right" in choice else "No"
+                verdict = "Right" if "right" in choice else "Wrong"
                 yield f"   :::{{dropdown}} {letter}. {one_line(text)}"
                 yield f"   **{verdict}.** {one_line(choice['because'])}"
                 yield "   :::"
