@@ -16,7 +16,9 @@ MINUTES_PER_FIGURE = 1
 MINUTES_PER_LIVE_FIGURE = 6
 LINES_OF_CODE_PER_MINUTE = 10
 MINUTES_PER_EXERCISE = 10
+MINUTES_PER_QUIZ = 5  # a minute a question
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
+CHOICES = ({"right", "because"}, {"wrong", "because"})
 FENCED = re.compile(r"^(`{3,}).*?^\1`*\s*?$", re.MULTILINE | re.DOTALL)
 
 
@@ -40,6 +42,29 @@ def head(name, root=ROOT):
         raise ValueError(f"book/{name}.md has no `myst: substitutions:` in its head.") from None
 
 
+def quiz(name, root=ROOT):
+    """The questions of a chapter's quiz.yml: a list of dicts, written as CONTRIBUTING.md says.
+
+    ValueError where a question has not three or four choices with one right among them, or where
+    a choice does not say why.
+    """
+    path = Path("nodule_lesson", "chapters", name, "quiz.yml")
+    questions = yaml.safe_load(Path(root, path).read_text(encoding="utf-8"))
+    for number, asked in enumerate(questions, 1):
+        choices = asked["choices"]
+        if not all(set(choice) in CHOICES for choice in choices):
+            raise ValueError(
+                f"{path}, question {number}: each choice has `right` or `wrong`, and `because`."
+            )
+        right = sum("right" in choice for choice in choices)
+        if len(choices) not in (3, 4) or right != 1:
+            raise ValueError(
+                f"{path}, question {number}, has {len(choices)} choices, {right} of them right; "
+                "it wants three or four, one of them right."
+            )
+    return questions
+
+
 def words(text):
     """The number of words of a text in Markdown, outside its fenced blocks."""
     return len(FENCED.sub("", text).split())
@@ -49,7 +74,7 @@ def minutes(name, root=ROOT):
     """The minutes that a chapter takes to read, and those of its exercises, rounded up to fives.
 
     They are counted by the rates above: words outside fenced blocks, displayed equations, figures,
-    and the lines of code that are not folded.
+    the lines of code that are not folded, and a quiz.
     """
     notebook = jupytext.read(Path(root, "book", f"{name}.md"))
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
@@ -72,6 +97,7 @@ def minutes(name, root=ROOT):
         + figures * MINUTES_PER_FIGURE
         + live * MINUTES_PER_LIVE_FIGURE
         + len(lines) / LINES_OF_CODE_PER_MINUTE
+        + lesson.count("```{quiz}") * MINUTES_PER_QUIZ
     )
     practice = text.count("{exercise-start}") * MINUTES_PER_EXERCISE
     return 5 * math.ceil(reading / 5), practice

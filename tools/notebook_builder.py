@@ -5,8 +5,8 @@ values, and writes it in plain Markdown, since Colab shows no directives, citati
 numbers. Its links lead to files beside it; `tools/notebooks.py --publish` lets them lead to the
 pages. The code cells are the chapter's; their outputs are those of the build's execution, kept
 as text. Images, live figures, the state of widgets and glue are left out: Colab makes them again.
-Solutions are replaced by links to the page. Cells tagged remove-cell, which hold the text to its
-numbers, are left out; the code of plots, which the page folds, is folded here as well.
+Solutions and quizzes are replaced by links to the page. Cells tagged remove-cell, which hold the
+text to its numbers, are left out; the code of plots, which the page folds, is folded here as well.
 
 A node without a method here stops the build, so that nothing is lost silently. To allow another
 one, write `block_NAME` or `inline_NAME` with the name of its class.
@@ -296,6 +296,8 @@ class Chapter:
     block_important = block_warning = block_note
 
     def block_container(self, node):
+        if "quiz" in node["classes"]:
+            return [f"*[Answer them in the book]({self.url}#quiz)*"]
         if node.get("design_component") != "dropdown":
             self.fail("this container has no translation in notebook_builder.py", node)
         title, *rest = node.children

@@ -1,6 +1,6 @@
 """What this book asks of Sphinx beyond its settings in _config.yml.
 
-The public address of the pages, a table of the chapters and a list of their live figures,
+The public address of the pages, a table of the chapters, a list of their live figures, quizzes,
 docstrings in plain text, a bibliography labelled as it is cited, and pages without the scripts of
 a kernel service that the book does not use.
 """
@@ -41,6 +41,7 @@ def setup(app):
     app.add_builder(NotebookBuilder)
     app.add_directive("chapter-table", ChapterTable)
     app.add_directive("live-figures", LiveFigures)
+    app.add_directive("quiz", Quiz)
     app.connect("config-inited", set_address)
     app.connect("env-before-read-docs", run_chapters)
     app.connect("source-read", say_minutes)
@@ -110,7 +111,7 @@ class Generated(SphinxDirective):
 
     def run(self):
         parent = nodes.Element()
-        self.state.nested_parse(StringList(self.lines()), self.content_offset, parent)
+        self.state.nested_parse(StringList(list(self.lines())), self.content_offset, parent)
         return parent.children
 
 
@@ -144,6 +145,41 @@ class LiveFigures(Generated):
     def lines(self):
         calls = chapters.live_figures(self.env.srcdir)
         return ["```{eval-rst}", *(f".. autofunction:: {call}" for call in calls), "```"]
+
+
+class Quiz(Generated):
+    """The questions in the quiz.yml of a chapter, as a section of the chapter.
+
+    Each choice is a fold, HTML's own <details>: it opens by a click or by the Enter key, without a
+    script, and says whether the choice is right and why. On paper all of them are closed.
+    """
+
+    def lines(self):
+        yield "Decide first. Then open your choice: it says whether it is right, and why."
+        name = self.env.docname.rpartition("/")[2]
+        for number, asked in enumerate(chapters.quiz(name, self.env.srcdir), 1):
+            yield from ["", f"{number}. {one_line(asked['question'])}", ""]
+            for letter, choice in zip("ABCD", asked["choices"], strict=False):
+                text = choice.get("right") or choice["wrong"]
+                verdict = "Right" if "right" in choice else "Wrong"
+                yield f"   :::{{dropdown}} {letter}. {one_line(text)}"
+                yield f"   **{verdict}.** {one_line(choice['because'])}"
+                yield "   :::"
+
+    def run(self):
+        name = self.env.docname.rpartition("/")[2]
+        self.env.note_dependency(f"nodule_lesson/chapters/{name}/quiz.yml")
+        section = nodes.section(ids=["quiz"], names=["quiz"])
+        section += nodes.title("", "Five questions")
+        try:
+            section += nodes.container("", *super().run(), classes=["quiz"])
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        return [section]
+
+
+def one_line(text):
+    return " ".join(text.split())
 
 
 # --- the pages ----------------------------------------------------------------------------------

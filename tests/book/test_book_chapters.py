@@ -71,8 +71,8 @@ def test_a_chapter_is_one_session(name):
 
 
 def test_the_minutes_of_a_chapter_are_counted_by_the_rates(tmp_path, monkeypatch):
-    """A chapter written for this: 260 words, 2 equations, 1 figure, 10 lines, 1 exercise."""
-    for rate, value in {"EQUATION": 3, "FIGURE": 4, "EXERCISE": 7}.items():
+    """A chapter made for it: 260 words, 2 equations, 1 figure, 10 lines, 1 exercise and a quiz."""
+    for rate, value in {"EQUATION": 3, "FIGURE": 4, "EXERCISE": 7, "QUIZ": 4}.items():
         monkeypatch.setattr(chapters, f"MINUTES_PER_{rate}", value)
     monkeypatch.setattr(chapters, "WORDS_PER_MINUTE", 130)
     monkeypatch.setattr(chapters, "LINES_OF_CODE_PER_MINUTE", 10)
@@ -86,11 +86,13 @@ def test_the_minutes_of_a_chapter_are_counted_by_the_rates(tmp_path, monkeypatch
         cell + "print()\n" * 10 + "```",
         "## Exercises",
         "```{exercise-start}\n:label: e\n```\n" + "many " * 500 + "\n```{exercise-end}\n```",
+        "## Take away\n\n```{quiz}\n```",
     ]
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "one.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    # 261 words with the sign and the label, 6 minutes of equations, 4 of a figure, 1 of code: 13.
-    assert chapters.minutes("one", tmp_path) == (15, 7)
+    # 264 words with signs and a label, and minutes: 6 of equations, 4 of a figure, 1 of code, 4 of
+    # the quiz. Together 17.
+    assert chapters.minutes("one", tmp_path) == (20, 7)
 
 
 def test_a_chapter_without_a_head_is_named(tmp_path):

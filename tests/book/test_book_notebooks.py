@@ -74,6 +74,8 @@ def text_of_page(path):
         element.string = f"{element.text.strip()}. "
     for element in page.select(".solution > .admonition-title"):
         element.string = f"{element.text.strip()}, in the book"
+    for element in page.select(".quiz"):
+        element.string = "Answer them in the book"
     for element in page.select(".math"):
         number = element.select_one(".eqno")
         tag = ""
