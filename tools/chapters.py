@@ -17,6 +17,7 @@ MINUTES_PER_LIVE_FIGURE = 6
 LINES_OF_CODE_PER_MINUTE = 10
 MINUTES_PER_EXERCISE = 10
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
+NOTES = "nodule_lesson/chapters/{}/teaching.md"
 FENCED = re.compile(r"^(`{3,}).*?^\1`*\s*?$", re.MULTILINE | re.DOTALL)
 
 
@@ -38,6 +39,18 @@ def head(name, root=ROOT):
         return yaml.safe_load(text.split("---\n")[1])["myst"]["substitutions"]
     except (IndexError, KeyError, TypeError):
         raise ValueError(f"book/{name}.md has no `myst: substitutions:` in its head.") from None
+
+
+def title(name, root=ROOT):
+    """The title of a chapter, as its text has it."""
+    text = Path(root, "book", f"{name}.md").read_text(encoding="utf-8")
+    return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+
+
+def teaching(name, root=ROOT):
+    """What a chapter's author tells those who teach it, in Markdown, or an empty text."""
+    path = Path(root, NOTES.format(name))
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
 def words(text):
