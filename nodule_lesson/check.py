@@ -26,16 +26,11 @@ NEEDED = {
 
 def check():
     """Print what is there and what is missing, in plain words; return whether all is there."""
-    problems = [*_old_python(), *_missing_packages()]
+    problems = [*_missing_packages()]
     problems = problems or [*_layer_that_fails(), *_scans_that_fail()]
     print(*(f"MISSING  {problem}" for problem in problems), sep="\n", end="\n" if problems else "")
     print("Not yet. Mend the lines above, then ask again." if problems else _summary())
     return not problems
-
-
-def _old_python():
-    if sys.version_info < (3, 11):
-        yield f"Python 3.11 or newer. This is {sys.version.split()[0]}."
 
 
 def _missing_packages():
@@ -68,8 +63,8 @@ def _scans_that_fail():
         assert len(demo.open_demo().images)
     except Exception as error:
         yield (
-            f"the demo scans do not open: {error!r}. They are unpacked into {demo.cache_folder()}; "
-            "if it is full or cannot be written, name another folder in NODULE_LESSON_CACHE."
+            f"the demo scans do not open: {error!r}. They go to {demo.cache_folder()}; if that is "
+            "full or cannot be written, name another folder in NODULE_LESSON_CACHE."
         )
 
 

@@ -87,7 +87,7 @@ TEACHING_NOTES = "<!-- notes of all chapters -->"
 
 
 def put_in_teaching_notes(app, docname, source):
-    """Put a section for each chapter into the page that asks for them, from what its author wrote."""
+    """Put a section for each chapter, with what its author wrote, into the page that asks."""
     if TEACHING_NOTES not in source[0]:
         return
     sections = []

@@ -24,16 +24,19 @@ PAGE = """<!doctype html>
 <style>
 html {{ scroll-snap-type: y mandatory; font: 2.6vmin/1.45 system-ui, sans-serif; }}
 body {{ margin: 0; color: #1c2430; background: #fff; }}
-section {{ box-sizing: border-box; min-height: 100vh; padding: 5vmin 9vmin; scroll-snap-align: start;
-  break-after: page; display: flex; flex-direction: column; justify-content: center; }}
-h1 {{ font-size: 1.7em; color: #1f5fa8; }} img {{ max-width: 100%; max-height: 60vh; margin: auto; }}
+section {{ box-sizing: border-box; min-height: 100vh; padding: 5vmin 9vmin;
+  scroll-snap-align: start; break-after: page; display: flex; flex-direction: column; justify-content: center; }}
+h1 {{ font-size: 1.7em; color: #1f5fa8; }}
+img {{ max-width: 100%; max-height: 60vh; margin: auto; }}
 math {{ font-size: 1.25em; }} blockquote {{ display: none; background: #eef2f8; padding: 1em; }}
 .notes blockquote {{ display: block; }} @page {{ size: landscape; margin: 0; }}
 </style></head><body>
 {slides}
 <script>
 addEventListener("keydown", (event) => {{
-  const step = {{ ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 }}[event.key];
+  const on = ["ArrowRight", "ArrowDown", "PageDown"].includes(event.key);
+  const back = ["ArrowLeft", "ArrowUp", "PageUp"].includes(event.key);
+  const step = on - back;
   if (step) {{ event.preventDefault(); scrollBy(0, step * innerHeight); }}
   if (event.key === "n") document.body.classList.toggle("notes");
 }});

@@ -1,12 +1,12 @@
-"""The kit for teachers: notes of the chapters, talks, the check of a Python, the sheet to print."""
+"""The kit for teachers: notes of the chapters, talks, and the check of a Python."""
 
 import re
 from pathlib import Path
 
 import chapters
 import pytest
-import talks
 
+import talks
 from nodule_lesson import check
 
 ROOT = Path(__file__).resolve().parents[2]
