@@ -25,7 +25,8 @@ PAGE = """<!doctype html>
 html {{ scroll-snap-type: y mandatory; font: 2.6vmin/1.45 system-ui, sans-serif; }}
 body {{ margin: 0; color: #1c2430; background: #fff; }}
 section {{ box-sizing: border-box; min-height: 100vh; padding: 5vmin 9vmin;
-  scroll-snap-align: start; break-after: page; display: flex; flex-direction: column; justify-content: center; }}
+  scroll-snap-align: start; break-after: page;
+  display: flex; flex-direction: column; justify-content: center; }}
 h1 {{ font-size: 1.7em; color: #1f5fa8; }}
 img {{ max-width: 100%; max-height: 60vh; margin: auto; }}
 math {{ font-size: 1.25em; }} blockquote {{ display: none; background: #eef2f8; padding: 1em; }}
@@ -62,6 +63,12 @@ def equation(label, root=ROOT):
     return None
 
 
+def mathml(tex):
+    """A displayed equation as MathML in one line, which browsers set by themselves."""
+    tex = tex.replace("{gathered}", "{aligned}")  # docutils does not know the first
+    return tex2mathml(tex, as_block=True).replace("\n", " ")
+
+
 def figure(label, site):
     """The figure of a built page as an <img> that holds its picture, None if there is none."""
     for page in sorted(Path(site, "book").glob("*.html")):
@@ -82,7 +89,7 @@ def made(text, root=ROOT, site=None):
 
     def shown(match):
         if tex := equation(match[1], root):
-            return tex2mathml(tex, as_block=True).replace("\n", " ")
+            return mathml(tex)
         if image := figure(match[1], site):
             return image
         raise ValueError(f"no page of the book has a figure or an equation {match[1]!r}.")
