@@ -65,7 +65,8 @@ def equation(label, root=ROOT):
 
 def mathml(tex):
     """A displayed equation as MathML in one line, which browsers set by themselves."""
-    tex = tex.replace("{gathered}", "{aligned}")  # docutils does not know the first
+    for unknown, known in (("{gathered}", "{aligned}"), (r"\dots", r"\ldots")):
+        tex = tex.replace(unknown, known)  # docutils does not know the first
     return tex2mathml(tex, as_block=True).replace("\n", " ")
 
 
