@@ -24,11 +24,11 @@ PAGE = """<!doctype html>
 <style>
 html {{ scroll-snap-type: y mandatory; font: 2.6vmin/1.45 system-ui, sans-serif; }}
 body {{ margin: 0; color: #1c2430; background: #fff; }}
-section {{ box-sizing: border-box; min-height: 100vh; padding: 5vmin 9vmin;
+section {{ box-sizing: border-box; min-height: 100vh; padding: 3vmin 9vmin;
   scroll-snap-align: start; break-after: page;
   display: flex; flex-direction: column; justify-content: center; }}
 h1 {{ font-size: 1.7em; color: #1f5fa8; }}
-img {{ max-width: 100%; max-height: 60vh; margin: auto; }}
+img {{ max-width: 100%; max-height: 44vh; margin: auto; }}
 math {{ font-size: 1.25em; }} blockquote {{ display: none; background: #eef2f8; padding: 1em; }}
 .notes blockquote {{ display: block; }} @page {{ size: landscape; margin: 0; }}
 </style></head><body>
