@@ -29,6 +29,8 @@ section {{ box-sizing: border-box; min-height: 100vh; padding: 3vmin 9vmin;
   display: flex; flex-direction: column; justify-content: center; }}
 h1 {{ font-size: 1.7em; color: #1f5fa8; }}
 img {{ max-width: 100%; max-height: 44vh; margin: auto; }}
+.ams-align mtd:nth-child(odd) {{ text-align: right; }}
+.ams-align mtd:nth-child(even) {{ text-align: left; padding-left: 0; }}
 math {{ font-size: 1.25em; }} blockquote {{ display: none; background: #eef2f8; padding: 1em; }}
 .notes blockquote {{ display: block; }} @page {{ size: landscape; margin: 0; }}
 </style></head><body>
