@@ -10,7 +10,7 @@ installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book serve lab test nightly check notebooks chapter networks results clean
+.PHONY: help book talks serve lab test nightly check notebooks chapter networks results clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"
@@ -35,6 +35,9 @@ book: $(installed) ## install what is missing and build the book into _build/htm
 serve: book ## show the book at http://127.0.0.1:8000 (another port: make serve PORT=8123)
 	@echo "== Reading: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
 	@$(python) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+talks: book ## write the two talks as slides into _build/talks
+	@$(python) tools/talks.py
 
 # Its own step, since pages and tests do without it.
 lab: $(installed) ## open the notebooks in JupyterLab, without Google, and install it before the first time

@@ -19,6 +19,7 @@ MINUTES_PER_EXERCISE = 10
 MINUTES_PER_QUIZ = 5  # a minute a question
 HIDDEN = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 CHOICES = ({"right", "because"}, {"wrong", "because"})
+NOTES = "nodule_lesson/chapters/{}/teaching.md"
 FENCED = re.compile(r"^(`{3,}).*?^\1`*\s*?$", re.MULTILINE | re.DOTALL)
 
 
@@ -63,6 +64,18 @@ def quiz(name, root=ROOT):
                 "it wants three or four, one of them right."
             )
     return questions
+
+
+def title(name, root=ROOT):
+    """The title of a chapter, as its text has it."""
+    text = Path(root, "book", f"{name}.md").read_text(encoding="utf-8")
+    return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+
+
+def teaching(name, root=ROOT):
+    """What a chapter's author tells those who teach it, in Markdown, or an empty text."""
+    path = Path(root, NOTES.format(name))
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
 def words(text):

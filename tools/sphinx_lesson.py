@@ -45,6 +45,7 @@ def setup(app):
     app.connect("config-inited", set_address)
     app.connect("env-before-read-docs", run_chapters)
     app.connect("source-read", say_minutes)
+    app.connect("source-read", put_in_teaching_notes)
     app.connect("doctree-read", add_dark_images, priority=900)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", launch_the_notebook, priority=900)
@@ -84,6 +85,27 @@ def say_minutes(app, docname, source):
         return
     for key, value in known.items():
         source[0] = source[0].replace(f"{{{{ {key} }}}}", str(value))
+
+
+TEACHING_NOTES = "<!-- notes of all chapters -->"
+
+
+def put_in_teaching_notes(app, docname, source):
+    """Put a section for each chapter, with what its author wrote, into the page that asks."""
+    if TEACHING_NOTES not in source[0]:
+        return
+    sections = []
+    for number, name in enumerate(chapters.names(app.srcdir), 1):
+        app.env.note_dependency(f"book/{name}.md")
+        app.env.note_dependency(chapters.NOTES.format(name))
+        reading, exercises = chapters.minutes(name, app.srcdir)
+        sections += [
+            f"(teaching-{name})=\n## {number}. {chapters.title(name, app.srcdir)}",
+            f"{{doc}}`Chapter {number} <{name}>`: {reading} minutes to read, {exercises} for the "
+            f"exercises. **Students need:** {chapters.head(name, app.srcdir)['needs']}.",
+            re.sub("^## ", "### ", chapters.teaching(name, app.srcdir), flags=re.MULTILINE),
+        ]
+    source[0] = source[0].replace(TEACHING_NOTES, "\n\n".join(filter(None, sections)))
 
 
 def plain_docstring(app, what, name, obj, options, lines):
