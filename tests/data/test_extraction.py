@@ -810,7 +810,8 @@ def test_a_process_that_is_killed_costs_its_own_scan(tmp_path):
         message = process.communicate()[1]
     assert process.returncode == 1 and "Traceback" not in message
     assert "error: 1 of 30 scans are missing (scan" in message and "was killed" in message
-    assert len(unfinished(scans, out)) == 1 and not out.exists()
+    # Its scan may have been written, and the process killed before it could say so.
+    assert len(unfinished(scans, out)) <= 1 and not out.exists()
     found = extract(scans, out, size=SIZE, workers=1)
     same(found, extract(scans, tmp_path / "whole", size=SIZE, workers=1))
 
