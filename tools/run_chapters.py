@@ -1,4 +1,4 @@
-"""Run the chapters whose outputs the cache does not have, as many at a time as there are cores.
+"""Run the chapters whose outputs the cache does not have, several at a time.
 
 MyST-NB would run them one after the other, each when its page is read. It then finds their outputs
 in the cache.
@@ -16,6 +16,8 @@ from sphinx.util import logging
 from nodule_lesson.jobs import cores
 
 logger = logging.getLogger(__name__)
+# More would need much memory, about 1 GB each; the longest chapter takes a quarter of the time.
+AT_ONCE = 4
 
 
 def run_chapters(app, env, docnames):
@@ -23,7 +25,8 @@ def run_chapters(app, env, docnames):
     cache = get_cache(env.mystnb_config.execution_cache_path)
     # From the end of the alphabet, where the longest are: transfer_learning, training_the_model.
     notebooks = {name: read(env, name) for name in sorted(docnames, reverse=True)}
-    pool = ThreadPoolExecutor(cores())  # threads, since each kernel is a process of its own
+    # Threads, since each kernel is a process of its own.
+    pool = ThreadPoolExecutor(min(cores(), AT_ONCE))
     try:
         running = {
             pool.submit(

@@ -39,8 +39,11 @@ def find(folder):
 
 
 def cells(path):
-    """The cells of a notebook: (type, text, whole cell); None if the file is no notebook."""
-    if path.stat().st_size > LARGEST:
+    """The cells of a notebook: (type, text, whole cell); None if the file is no notebook.
+
+    A link is none: it could lead to the notebook of somebody else.
+    """
+    if path.is_symlink() or path.stat().st_size > LARGEST:
         return None
     try:
         found = json.loads(path.read_bytes())["cells"]

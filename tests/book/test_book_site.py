@@ -18,6 +18,8 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from playwright.sync_api import Error as BrowserError
 
+from nodule_lesson.jobs import cores
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -319,6 +321,28 @@ def test_pages_and_notebooks_show_no_stale_outputs_and_no_chapter_runs_for_nothi
     assert shown("one") == {"new-code", "old-script"} and shown("two") == {"old-result"}
     two = (build / "notebooks" / "book" / "two.ipynb").read_text(encoding="utf-8")
     assert "Other words." in two
+
+
+WAITING = """
+import time
+from pathlib import Path
+
+Path("{own}").touch()
+deadline = time.monotonic() + 100
+while not Path("{other}").exists():
+    assert time.monotonic() < deadline, "the other chapter does not run beside this one"
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.skipif(cores() < 2, reason="one core")
+def test_chapters_run_side_by_side(tiny_book):
+    for own, other in (("one", "two"), ("two", "one")):
+        page = tiny_book / "book" / f"{own}.md"
+        waits = WAITING.format(own=tiny_book / own, other=tiny_book / other)
+        text = page.read_text(encoding="utf-8").replace("from pathlib import Path\n", waits)
+        page.write_text(text, encoding="utf-8")
+    build_book.main(tiny_book)
 
 
 def test_outputs_of_unknown_origin_are_dropped(tiny_book, capsys):

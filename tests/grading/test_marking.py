@@ -74,6 +74,33 @@ def test_feedback_shows_words_and_no_inputs_and_runs_nothing(marked):
         assert str(SEED) not in page
 
 
+@pytest.mark.parametrize("leads_to", ["Ada.ipynb", "nowhere.ipynb"])
+def test_a_link_to_the_notebook_of_somebody_else_is_no_notebook(tmp_path, monkeypatch, leads_to):
+    folder = tmp_path / "submissions"
+    (folder / "Bob").mkdir(parents=True)
+    (folder / "Ada.ipynb").write_text('{"cells": []}', encoding="utf-8")
+    (folder / "Bob" / "mine.ipynb").symlink_to(folder / leads_to)
+
+    class Right:  # all properties hold, so that only a notebook is missing
+        troubles, endless = {}, set()
+
+        def __init__(self, cells, trust):
+            pass
+
+        def answers(self, number, seed):
+            return {q.name: (None, None) for q in questions.assignment(number).QUESTIONS}
+
+    monkeypatch.setattr(sandbox, "Submission", Right)
+    monkeypatch.setattr(
+        questions, "verdicts", lambda asked, inputs, answers: [True] * len(asked.checks)
+    )
+    marking.run(1, folder, 1, tmp_path / "marks", trust=True)
+    with open(tmp_path / "marks" / "marks.csv", encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert rows["Ada"]["sum"] == rows["(most)"]["sum"] != "0"
+    assert rows["Bob"]["sum"] == "0" and "no notebook" in rows["Bob"]["look at"]
+
+
 def test_similar_submissions_are_listed_and_different_ones_are_not(marked):
     with (marked.out / "similar.csv").open(encoding="utf-8", newline="") as file:
         _, *pairs = csv.reader(file)
