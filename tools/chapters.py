@@ -117,9 +117,10 @@ def minutes(name, root=ROOT):
 
 
 def live_figures(root=ROOT):
-    """The functions that make the chapters' live figures, in the order of the chapters."""
-    for name in names(root):
+    """The functions that make live figures: in the order of the chapters, then of other pages."""
+    numbered = names(root)
+    homes = {path.parent.name for path in Path(root).glob("nodule_lesson/chapters/*/live.py")}
+    for name in [*filter(homes.__contains__, numbered), *sorted(homes.difference(numbered))]:
         path = Path(root, "nodule_lesson", "chapters", name, "live.py")
-        if path.exists():
-            figure = re.search(r'LiveFigure\(\s*"(\w+)"', path.read_text(encoding="utf-8"))[1]
-            yield f"nodule_lesson.chapters.{name}.live.{figure}"
+        figure = re.search(r'LiveFigure\(\s*"(\w+)"', path.read_text(encoding="utf-8"))[1]
+        yield f"nodule_lesson.chapters.{name}.live.{figure}"

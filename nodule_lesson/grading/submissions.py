@@ -30,6 +30,8 @@ def find(folder):
         notebooks = [one for one in notebooks if ".ipynb_checkpoints" not in one.parts]
         if len(notebooks) != 1 or notebooks[0].suffix != ".ipynb":
             raise ValueError(f"{path} holds {len(notebooks)} notebooks; wanted is one a student.")
+        if name[0] in "=+-@":  # a spreadsheet would run it as a formula
+            raise ValueError(f"the name of {path} begins with {name[0]!r}; rename it.")
         if name in found:
             raise ValueError(f"two notebooks in {folder} belong to {name!r}; wanted is one.")
         found[name] = notebooks[0]

@@ -147,27 +147,24 @@ class STDSigmoidNd(SpatialLayer):
         learn_lambda2=True,
         learn_lambda1=False,
     ):
-        super().__init__(sigma, spacing, iterations, radius, gradient, learn_sigma)
-        learn = {"lambda1": learn_lambda1, "lambda2": learn_lambda2}
-        for name, value in {"lambda1": lambda1, "lambda2": lambda2}.items():
-            value = checked_number(name, value, positive=False)
-            self.add_number(name, value, 1e-6, learn[name])
-        self.add_number("epsilon", checked_number("epsilon", epsilon, positive=True), 0, False)
-
-    @property
-    def lambda1(self):
-        """Weight of the boundary, a 0-d tensor."""
-        return self.number("lambda1")
+        super().__init__(
+            sigma,
+            spacing,
+            lambda1,
+            epsilon,
+            iterations,
+            radius,
+            gradient,
+            learn_sigma,
+            learn_lambda1,
+        )
+        lambda2 = checked_number("lambda2", lambda2, positive=False)
+        self.add_number("lambda2", lambda2, 1e-6, learn_lambda2)
 
     @property
     def lambda2(self):
         """Weight of the detection prior, a 0-d tensor."""
         return self.number("lambda2")
-
-    @property
-    def epsilon(self):
-        """Weight of the entropy, a 0-d tensor."""
-        return self.number("epsilon")
 
     def logits(self, u, c=None, edge_weight=None):
         """The argument of the last sigmoid, for losses that must not saturate."""

@@ -23,7 +23,6 @@ import torch
 from nodule_lesson.checking import (
     check_unit_interval,
     checked_iterations,
-    checked_number,
     checked_parameter,
 )
 from nodule_lesson.layers.arguments import (
@@ -203,24 +202,21 @@ class STDSoftmax(SpatialLayer):
         learn_sigma=True,
         learn_lambda1=False,
     ):
-        super().__init__(sigma, spacing, iterations, radius, gradient, learn_sigma)
-        value = checked_number("lambda1", lambda1, positive=False)
-        self.add_number("lambda1", value, 1e-6, learn_lambda1)
-        self.add_number("epsilon", checked_number("epsilon", epsilon, positive=True), 0, False)
+        super().__init__(
+            sigma,
+            spacing,
+            lambda1,
+            epsilon,
+            iterations,
+            radius,
+            gradient,
+            learn_sigma,
+            learn_lambda1,
+        )
         if tensions is not None:
             tensions = torch.as_tensor(tensions, dtype=torch.get_default_dtype())
             tensions = checked_tensions(tensions, tensions[None])
         self.register_buffer("tensions", tensions)
-
-    @property
-    def lambda1(self):
-        """Weight of the boundary, a 0-d tensor."""
-        return self.number("lambda1")
-
-    @property
-    def epsilon(self):
-        """Weight of the entropy, a 0-d tensor."""
-        return self.number("epsilon")
 
     def logits(self, u, edge_weight=None):
         """The argument of the last softmax, for losses, such as `cross_entropy`."""

@@ -1,4 +1,4 @@
-"""What the layers for images and volumes share: sigma on each axis, and how they iterate."""
+"""What the layers for images and volumes share: their numbers, sigma on each axis, the steps."""
 
 from nodule_lesson.checking import checked_iterations, checked_number, checked_radius
 from nodule_lesson.layers.gaussian import checked_spacing, per_axis
@@ -8,7 +8,18 @@ from nodule_lesson.positive import PositiveNumbers
 class SpatialLayer(PositiveNumbers):
     """A layer with numbers that it learns or keeps; sigma may differ from axis to axis."""
 
-    def __init__(self, sigma, spacing, iterations, radius, gradient, learn_sigma):
+    def __init__(
+        self,
+        sigma,
+        spacing,
+        lambda1,
+        epsilon,
+        iterations,
+        radius,
+        gradient,
+        learn_sigma,
+        learn_lambda1,
+    ):
         super().__init__()
         if gradient not in ("unrolled", "implicit"):
             raise ValueError(f'gradient must be "unrolled" or "implicit", found {gradient!r}.')
@@ -29,12 +40,25 @@ class SpatialLayer(PositiveNumbers):
         )
         # One sigma for all axes is kept in pixels of the finest: below the floor none feels it.
         self.add_number("sigma", values if several else max(values), 0.3, learn_sigma, " pixels")
+        lambda1 = checked_number("lambda1", lambda1, positive=False)
+        self.add_number("lambda1", lambda1, 1e-6, learn_lambda1)
+        self.add_number("epsilon", checked_number("epsilon", epsilon, positive=True), 0, False)
 
     @property
     def sigma(self):
         """Standard deviation of the Gaussian in the unit that it was given in, pixels or mm."""
         pixels = self.number("sigma")
         return pixels * (pixels.new_tensor(self.spacing) if pixels.ndim else min(self.spacing))
+
+    @property
+    def lambda1(self):
+        """Weight of the boundary, a 0-d tensor."""
+        return self.number("lambda1")
+
+    @property
+    def epsilon(self):
+        """Weight of the entropy, a 0-d tensor."""
+        return self.number("epsilon")
 
     def widths(self, u):
         """[(sigma in pixels, radius)] for each axis of u; raises ValueError for other axes."""

@@ -11,7 +11,7 @@ from marked import SEED, Marked, fingerprints, skip_without_bubblewrap
 from nightly import few_by_day
 
 from nodule_lesson.grading import __main__ as command
-from nodule_lesson.grading import marking, questions, sandbox
+from nodule_lesson.grading import marking, questions, sandbox, submissions
 
 NAMES = list(class_1.the_class([], 0))
 
@@ -166,8 +166,6 @@ def test_folders_that_submissions_could_read_are_refused(bubblewrap, small_class
 
 
 def test_a_folder_of_each_student_is_read_and_two_notebooks_are_not(tmp_path):
-    from nodule_lesson.grading import submissions
-
     path = tmp_path / "class" / "Ada_123_file" / "deep" / "work.ipynb"
     path.parent.mkdir(parents=True)
     path.write_text("{}", encoding="utf-8")
@@ -216,3 +214,10 @@ def test_written_answers_are_collected_without_names_and_points_get_them_back(tm
         marks = {row["name"]: row["derivation"] for row in csv.DictReader(file)}
     wanted = {row.split(",")[0]: row.split(",")[1] for row in filled}
     assert marks == {**{n: wanted[numbers[n]] for n in ("Ada", "Bob", "Eve")}, "Zoe": ""}
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)"])
+def test_a_name_that_a_spreadsheet_would_run_is_refused(name, tmp_path):
+    (tmp_path / f"{name}.ipynb").write_text("{}")
+    with pytest.raises(ValueError, match="rename it"):
+        submissions.find(tmp_path)
