@@ -10,7 +10,7 @@ installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book talks serve lab test nightly check notebooks chapter networks results clean
+.PHONY: help book serve talks lab test nightly check notebooks chapter networks results clean
 
 help: ## list these targets
 	@echo "make TARGET, where TARGET is one of"

@@ -218,6 +218,6 @@ def test_written_answers_are_collected_without_names_and_points_get_them_back(tm
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)"])
 def test_a_name_that_a_spreadsheet_would_run_is_refused(name, tmp_path):
-    (tmp_path / f"{name}.ipynb").write_text("{}")
+    (tmp_path / f"{name}.ipynb").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="rename it"):
         submissions.find(tmp_path)

@@ -19,7 +19,7 @@ from nodule_lesson.networks.registry import load_pretrained, model_card
 NETWORK = "slim"
 SCRIPT = f"_static/networks/{NETWORK}.js"  # written by the build, loaded on a click
 WIDTH = 160  # of a slice, pixels
-SURROUND = 128  # the square over which Eq. (6) scales a crop, as in the training
+SURROUND = 128  # the square over which the paper's Eq. (6) scales a crop, as in the training
 SIDES = {"64 × 64": 64, "128 × 128, the paper's": 128}
 NOISE, NOISE_SEED = "pure noise", 18
 # Of simulated patients that the network has not been trained on: the patient, and which of its
