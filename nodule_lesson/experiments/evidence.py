@@ -135,6 +135,11 @@ class Evidence:
             _differences(*(self.scores(name, measure, test) for name in (row, other))), test
         )
 
+    def can_compare(self, row, other):
+        """Whether two rows have runs of at least two clinics in common."""
+        clinics = [{clinic for clinic, _ in self.runs.get(name, ())} for name in (row, other)]
+        return len(clinics[0] & clinics[1]) >= 2
+
     def _summary(self, by_run, test):
         clinics = [clinic for clinic, _ in by_run]
         if len(set(clinics)) < 2:
@@ -177,7 +182,9 @@ class Evidence:
         """
         comparisons = protocol()["comparisons"] if comparisons is None else comparisons
         differences = [
-            self.compare(pair["row"], pair["other"]) if self._have(pair) else None
+            self.compare(pair["row"], pair["other"])
+            if self.can_compare(pair["row"], pair["other"])
+            else None
             for pair in comparisons
         ]
         corrected = statistics.holm([1.0 if d is None else d.p for d in differences])
@@ -193,9 +200,6 @@ class Evidence:
                 Decision(pair["row"], pair["other"], pair["claim"], difference, p, verdict)
             )
         return decisions
-
-    def _have(self, pair):
-        return pair["row"] in self.runs and pair["other"] in self.runs
 
     def null_pairs(self):
         """Pairs of seeds of one row: [(row, seed, other seed, `statistics.Crossed`)].
