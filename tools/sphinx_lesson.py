@@ -1,7 +1,7 @@
 """What this book asks of Sphinx beyond its settings in _config.yml.
 
 The public address of the pages, a table of the chapters, a list of their live figures, quizzes,
-docstrings in plain text, a bibliography labelled as it is cited, and pages without the scripts of
+the paper's claims, docstrings in plain text, a bibliography labelled as it is cited, and pages without the scripts of
 a kernel service that the book does not use.
 """
 
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import chapters
+import ledger
 from address import pages_address, repository_address
 from dark_figures import add_dark_images
 from docutils import nodes
@@ -42,6 +43,8 @@ def setup(app):
     app.add_directive("chapter-table", ChapterTable)
     app.add_directive("live-figures", LiveFigures)
     app.add_directive("quiz", Quiz)
+    app.add_directive("count-of-claims", CountOfClaims)
+    app.add_directive("paper-claims", PaperClaims)
     app.connect("config-inited", set_address)
     app.connect("env-before-read-docs", run_chapters)
     app.connect("source-read", say_minutes)
@@ -198,6 +201,74 @@ class Quiz(Generated):
         except ValueError as error:
             raise self.error(str(error)) from error
         return [section]
+
+
+class CountOfClaims(Generated):
+    """How many claims of the paper have which verdict. A fault of the ledger is an error here."""
+
+    def lines(self):
+        yield from ["| Verdict | Claims | What it means |", "|:--|--:|:--|"]
+        for verdict, number in ledger.count(judged(self)).items():
+            yield f"| **{verdict}** | {number} | {ledger.VERDICTS[verdict]} |"
+
+    def run(self):
+        self.env.note_dependency(ledger.LEDGER)
+        faults = ledger.problems(ledger.read(self.env.srcdir), self.env.srcdir)
+        if faults:
+            raise self.error(f"{ledger.LEDGER}: {'; '.join(faults)}.")
+        return super().run()
+
+
+class PaperClaims(Generated):
+    """The claims of one group of the ledger, each in a box: verdict, reason, and where to look."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        (group,) = (one for one in judged(self) if one["group"] == self.arguments[0])
+        return [self.box(claim) for claim in group["claims"]]
+
+    def box(self, claim):
+        self.claim = claim
+        kind = claim["verdict"].replace(" ", "-")
+        box = nodes.container("", *super().run(), classes=["claim", f"claim-{kind}"])
+        box["ids"] = [f"claim-{claim['id']}"]
+        return box
+
+    def lines(self):
+        claim = self.claim
+        yield f"**{claim['verdict'].capitalize()}.** {one_line(claim['claim'])}"
+        yield from ["", one_line(claim["why"]), ""]
+        yield from (f"- {said}" for said in claim["said"])
+        yield from ["", f":Paper: {'; '.join(claim['where'])}"]
+        known = ledger.labels(self.env.srcdir)
+        shown = {
+            "Book": [
+                f"{{doc}}`{known[label][0]}` {{eq}}`{label}`"
+                if known[label][1]
+                else f"{{ref}}`{label}`"
+                for label in claim.get("book", [])
+            ],
+            "Package": [f"{{py:obj}}`~{name}`" for name in claim.get("package", [])],
+            "Tests": [self.source(test) for test in claim.get("tests", [])],
+            "Results": [self.source(result) for result in claim.get("results", [])],
+        }
+        yield from (f":{name}: {', '.join(links)}" for name, links in shown.items() if links)
+
+    def source(self, name):
+        """A file of the repository, with a link where its address is known."""
+        address = self.config.html_theme_options.get("repository_url")
+        kind = "blob" if "." in name else "tree"
+        return f"[`{name}`]({address}/{kind}/main/{name.partition('::')[0]})" if address else f"`{name}`"
+
+
+def judged(directive):
+    """The ledger with its verdicts, which is read once for a page."""
+    kept = directive.env.temp_data
+    if "claims" not in kept:
+        kept["claims"] = ledger.judged(ledger.read(directive.env.srcdir))
+    return kept["claims"]
 
 
 def one_line(text):
