@@ -32,6 +32,7 @@ from nodule_lesson.experiments import evidence, grid, paper
 
 ROOT = Path(__file__).resolve().parents[1]
 LEDGER, PAGE = "book/claims.yml", "book/claims.md"
+RUNS = "book/results/experiments/"
 
 REPRODUCED, SUPPORTED, NOT_SUPPORTED = "reproduced", "supported", "not supported"
 OPEN, MISPRINT, NOT_TRIED = "open", "misprint", "not tried"
@@ -123,6 +124,9 @@ def _faults(claim, known, root):
         yield f"the verdict {claim['verdict']!r} is none of {', '.join(VERDICTS)}"
     if claim.get("verdict") != NOT_TRIED and not (claim.get("tests") or claim.get("results")):
         yield "a verdict without a test or a result"
+    runs = [result for result in claim.get("results", []) if result.startswith(RUNS)]
+    if claim.get("verdict") in (SUPPORTED, NOT_SUPPORTED) and runs:
+        yield f"what runs say is not typed: {claim['verdict']!r} rests on {runs[0]}"
     for row, other, *measure in claim.get("compare", []):
         if not {row, other} <= set(grid.ROWS) or not set(measure) <= set(MEASURES):
             yield f"[{', '.join([row, other, *measure])}] is no comparison of the experiments"
@@ -176,7 +180,10 @@ def judged(groups, found=None, comparisons=None):
     )
     decisions = {(one.row, one.other): one for one in whole.primary(comparisons)}
     return [
-        {**group, "claims": [_judged(claim, whole, decisions, counts) for claim in group["claims"]]}
+        {
+            **group,
+            "claims": [_judged(claim, whole, decisions, counts) for claim in group["claims"]],
+        }
         for group in groups
     ]
 
@@ -209,7 +216,9 @@ def _said(row, other, measure, decision, whole, counts):
     """What the paper prints of a comparison and what our runs say of it, in a sentence."""
     printed = [_printed(name, measure) for name in (row, other)]
     text = f"{MEASURES[measure]} of *{row}* and *{other}*: "
-    text += "no such rows in the paper" if None in printed else "{} and {} printed".format(*printed)
+    text += (
+        "no such rows in the paper" if None in printed else "{} and {} printed".format(*printed)
+    )
     if not {row, other} <= set(whole.rows):
         finished = [
             f"{counts.get(name, 0)} of {planned(name)}"

@@ -208,14 +208,16 @@ class CountOfClaims(Generated):
 
     def lines(self):
         yield from ["| Verdict | Claims | What it means |", "|:--|--:|:--|"]
-        for verdict, number in ledger.count(judged(self)).items():
+        for verdict, number in ledger.count(self.env.temp_data["claims"]).items():
             yield f"| **{verdict}** | {number} | {ledger.VERDICTS[verdict]} |"
 
     def run(self):
         self.env.note_dependency(ledger.LEDGER)
-        faults = ledger.problems(ledger.read(self.env.srcdir), self.env.srcdir)
+        groups = ledger.read(self.env.srcdir)
+        faults = ledger.problems(groups, self.env.srcdir)
         if faults:
             raise self.error(f"{ledger.LEDGER}: {'; '.join(faults)}.")
+        self.env.temp_data["claims"] = ledger.judged(groups)  # for the groups below, read once
         return super().run()
 
 
@@ -226,8 +228,13 @@ class PaperClaims(Generated):
     final_argument_whitespace = True
 
     def run(self):
-        (group,) = (one for one in judged(self) if one["group"] == self.arguments[0])
-        return [self.box(claim) for claim in group["claims"]]
+        groups = self.env.temp_data.get("claims", [])  # nothing where the ledger has a fault
+        return [
+            self.box(claim)
+            for group in groups
+            if group["group"] == self.arguments[0]
+            for claim in group["claims"]
+        ]
 
     def box(self, claim):
         self.claim = claim
@@ -259,16 +266,10 @@ class PaperClaims(Generated):
     def source(self, name):
         """A file of the repository, with a link where its address is known."""
         address = self.config.html_theme_options.get("repository_url")
+        if not address:
+            return f"`{name}`"
         kind = "blob" if "." in name else "tree"
-        return f"[`{name}`]({address}/{kind}/main/{name.partition('::')[0]})" if address else f"`{name}`"
-
-
-def judged(directive):
-    """The ledger with its verdicts, which is read once for a page."""
-    kept = directive.env.temp_data
-    if "claims" not in kept:
-        kept["claims"] = ledger.judged(ledger.read(directive.env.srcdir))
-    return kept["claims"]
+        return f"[`{name}`]({address}/{kind}/main/{name.partition('::')[0]})"
 
 
 def one_line(text):
