@@ -41,7 +41,7 @@ VERDICTS = {
     SUPPORTED: "what we proved or measured agrees, within the limits that are named",
     NOT_SUPPORTED: "a proof, a count, our runs or the paper's own numbers speak against it",
     OPEN: "what we have does not decide it",
-    MISPRINT: "one letter, number or word is not what the derivation, the source or the table says",
+    MISPRINT: "a letter, number or word is not what the derivation, source or table says",
     NOT_TRIED: "and the reason",
 }
 
@@ -53,8 +53,8 @@ MEASURES = {
     "iou": "IoU",
     "precision": "precision",
     "sensitivity": "sensitivity",
-    "hausdorff_distance": "HD",
-    "assd": "ASSD",
+    "hausdorff_distance": "HD (lower is better)",
+    "assd": "ASSD (lower is better)",
 }
 
 
@@ -216,9 +216,7 @@ def _said(row, other, measure, decision, whole, counts):
     """What the paper prints of a comparison and what our runs say of it, in a sentence."""
     printed = [_printed(name, measure) for name in (row, other)]
     text = f"{MEASURES[measure]} of *{row}* and *{other}*: "
-    text += (
-        "no such rows in the paper" if None in printed else "{} and {} printed".format(*printed)
-    )
+    text += "no such rows printed" if None in printed else "{} and {} printed".format(*printed)
     if not {row, other} <= set(whole.rows):
         finished = [
             f"{counts.get(name, 0)} of {planned(name)}"

@@ -1,8 +1,8 @@
 """What this book asks of Sphinx beyond its settings in _config.yml.
 
 The public address of the pages, a table of the chapters, a list of their live figures, quizzes,
-the paper's claims, docstrings in plain text, a bibliography labelled as it is cited, and pages without the scripts of
-a kernel service that the book does not use.
+the paper's claims, docstrings in plain text, a bibliography labelled as it is cited, and pages
+without the scripts of a kernel service that the book does not use.
 """
 
 import os

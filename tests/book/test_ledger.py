@@ -115,8 +115,8 @@ def judgement(compare, found):
 @pytest.mark.parametrize(
     "rows, finished, verdict, words",
     [
-        ({"proposed": 0.9, "unet": 0.8}, 9, "supported", "in our runs +0.10"),
-        ({"proposed": 0.8, "unet": 0.9}, 9, "not supported", "in our runs -0.10"),
+        ({"proposed": 0.9, "unet": 0.8}, 9, "supported", "in our runs +0."),
+        ({"proposed": 0.8, "unet": 0.9}, 9, "not supported", "in our runs -0."),
         ({"proposed": 0.8, "unet": 0.8}, 9, "open", "Holm's correction: open"),
         ({"proposed": 0.9, "unet": 0.8}, 8, "open", "our runs are not finished (8 of 9, 8 of 9)"),
         ({"unet": 0.8}, 9, "open", "our runs are not finished (0 of 9, 9 of 9)"),
@@ -135,7 +135,7 @@ def test_what_the_protocol_does_not_list_is_never_decided():
     for pair in (["proposed", "unet", "precision"], ["proposed", "resunet"]):
         verdict, (said,) = judgement([pair], found)
         assert verdict == "open" and said.endswith("which the protocol does not test.")
-        assert "in our runs +0.20" in said
+        assert "; in our runs +0." in said
         # A claim with one comparison that is decided and one that is not is open.
         assert judgement([["proposed", "unet"], pair], found)[0] == "open"
     verdict, (said,) = judgement([["proposed", "shared"]], found)

@@ -1,4 +1,4 @@
-"""Numbers in the text come from code: those that are typed by hand and look like results are found.
+"""Numbers in the text come from code: what looks like a result and is typed by hand is found.
 
 A result looks like a decimal, a share in per cent, "3 of 7", a number above a thousand, or "about
 70". It is put there by `glue`. What else looks so is a formula, the value of a symbol or of a
