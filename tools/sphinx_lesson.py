@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import chapters
-import ledger
 from address import pages_address, repository_address
 from dark_figures import add_dark_images
 from docutils import nodes
@@ -206,19 +205,25 @@ class Quiz(Generated):
 class CountOfClaims(Generated):
     """How many claims of the paper have which verdict. A fault of the ledger is an error here."""
 
-    def lines(self):
-        yield from ["| Verdict | Claims | What it means |", "|:--|--:|:--|"]
-        for verdict, number in ledger.count(self.env.temp_data["claims"]).items():
-            yield f"| **{verdict}** | {number} | {ledger.VERDICTS[verdict]} |"
-
     def run(self):
+        import ledger  # and with it the experiments, which no other page needs
+
+        root, kept = self.env.srcdir, self.env.temp_data
         self.env.note_dependency(ledger.LEDGER)
-        groups = ledger.read(self.env.srcdir)
-        faults = ledger.problems(groups, self.env.srcdir)
+        groups = ledger.read(root)
+        faults = ledger.problems(groups, root)
         if faults:
             raise self.error(f"{ledger.LEDGER}: {'; '.join(faults)}.")
-        self.env.temp_data["claims"] = ledger.judged(groups)  # for the groups below, read once
+        # For the groups below, read once.
+        kept["claims"], kept["labels"] = ledger.judged(groups), ledger.labels(root)
+        self.rows = [
+            f"| **{verdict}** | {number} | {ledger.VERDICTS[verdict]} |"
+            for verdict, number in ledger.count(kept["claims"]).items()
+        ]
         return super().run()
+
+    def lines(self):
+        return ["| Verdict | Claims | What it means |", "|:--|--:|:--|", *self.rows]
 
 
 class PaperClaims(Generated):
@@ -249,7 +254,7 @@ class PaperClaims(Generated):
         yield from ["", one_line(claim["why"]), ""]
         yield from (f"- {said}" for said in claim["said"])
         yield from ["", f":Paper: {'; '.join(claim['where'])}"]
-        known = ledger.labels(self.env.srcdir)
+        known = self.env.temp_data["labels"]
         shown = {
             "Book": [
                 f"{{doc}}`{known[label][0]}` {{eq}}`{label}`"
