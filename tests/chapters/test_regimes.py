@@ -14,6 +14,7 @@ from nodule_lesson.chapters.regimes import computations, facts
 from nodule_lesson.chapters.regimes.live import (
     PIXELS,
     RATIOS,
+    SIGMA,
     compute,
     edge_price,
     flat_limits,
@@ -167,8 +168,8 @@ def test_the_page_computes_the_same(node):
 def test_the_edge_of_the_second_task_moves_as_a_line_of_numpy_does():
     """A line is one row, so the Gaussian is that of the line."""
     i = np.arange(PIXELS)
-    taps = np.exp(-((i[:, None] - i) ** 2) / (2 * 2.0**2))
-    kernel = taps / np.exp(-(np.arange(1 - PIXELS, PIXELS) ** 2) / (2 * 2.0**2)).sum()
+    taps = np.exp(-((i[:, None] - i) ** 2) / (2 * SIGMA**2))
+    kernel = taps / np.exp(-(np.arange(1 - PIXELS, PIXELS) ** 2) / (2 * SIGMA**2)).sum()
     x, moved = (i < PIXELS // 2).astype(float), []
     for _ in range(300):
         x = 1 / (1 + np.exp(-(0.05 - kernel @ (1 - 2 * x)) / 0.2))
