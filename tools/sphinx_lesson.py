@@ -1,8 +1,8 @@
 """What this book asks of Sphinx beyond its settings in _config.yml.
 
 The public address of the pages, a table of the chapters, a list of their live figures, quizzes,
-docstrings in plain text, a bibliography labelled as it is cited, and pages without the scripts of
-a kernel service that the book does not use.
+the paper's claims, docstrings in plain text, a bibliography labelled as it is cited, and pages
+without the scripts of a kernel service that the book does not use.
 """
 
 import os
@@ -42,6 +42,8 @@ def setup(app):
     app.add_directive("chapter-table", ChapterTable)
     app.add_directive("live-figures", LiveFigures)
     app.add_directive("quiz", Quiz)
+    app.add_directive("count-of-claims", CountOfClaims)
+    app.add_directive("paper-claims", PaperClaims)
     app.connect("config-inited", set_address)
     app.connect("env-before-read-docs", run_chapters)
     app.connect("source-read", say_minutes)
@@ -198,6 +200,81 @@ class Quiz(Generated):
         except ValueError as error:
             raise self.error(str(error)) from error
         return [section]
+
+
+class CountOfClaims(Generated):
+    """How many claims of the paper have which verdict. A fault of the ledger is an error here."""
+
+    def run(self):
+        import ledger  # and with it the experiments, which no other page needs
+
+        root, kept = self.env.srcdir, self.env.temp_data
+        self.env.note_dependency(ledger.LEDGER)
+        groups = ledger.read(root)
+        faults = ledger.problems(groups, root)
+        if faults:
+            raise self.error(f"{ledger.LEDGER}: {'; '.join(faults)}.")
+        # For the groups below, read once.
+        kept["claims"], kept["labels"] = ledger.judged(groups), ledger.labels(root)
+        self.rows = [
+            f"| **{verdict}** | {number} | {ledger.VERDICTS[verdict]} |"
+            for verdict, number in ledger.count(kept["claims"]).items()
+        ]
+        return super().run()
+
+    def lines(self):
+        return ["| Verdict | Claims | What it means |", "|:--|--:|:--|", *self.rows]
+
+
+class PaperClaims(Generated):
+    """The claims of one group of the ledger, each in a box: verdict, reason, and where to look."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        groups = self.env.temp_data.get("claims", [])  # nothing where the ledger has a fault
+        return [
+            self.box(claim)
+            for group in groups
+            if group["group"] == self.arguments[0]
+            for claim in group["claims"]
+        ]
+
+    def box(self, claim):
+        self.claim = claim
+        kind = claim["verdict"].replace(" ", "-")
+        box = nodes.container("", *super().run(), classes=["claim", f"claim-{kind}"])
+        box["ids"] = [f"claim-{claim['id']}"]
+        return box
+
+    def lines(self):
+        claim = self.claim
+        yield f"**{claim['verdict'].capitalize()}.** {one_line(claim['claim'])}"
+        yield from ["", one_line(claim["why"]), ""]
+        yield from (f"- {said}" for said in claim["said"])
+        yield from ["", f":Paper: {'; '.join(claim['where'])}"]
+        known = self.env.temp_data["labels"]
+        shown = {
+            "Book": [
+                f"{{doc}}`{known[label][0]}` {{eq}}`{label}`"
+                if known[label][1]
+                else f"{{ref}}`{label}`"
+                for label in claim.get("book", [])
+            ],
+            "Package": [f"{{py:obj}}`~{name}`" for name in claim.get("package", [])],
+            "Tests": [self.source(test) for test in claim.get("tests", [])],
+            "Results": [self.source(result) for result in claim.get("results", [])],
+        }
+        yield from (f":{name}: {', '.join(links)}" for name, links in shown.items() if links)
+
+    def source(self, name):
+        """A file of the repository, with a link where its address is known."""
+        address = self.config.html_theme_options.get("repository_url")
+        if not address:
+            return f"`{name}`"
+        kind = "blob" if "." in name else "tree"
+        return f"[`{name}`]({address}/{kind}/main/{name.partition('::')[0]})"
 
 
 def one_line(text):

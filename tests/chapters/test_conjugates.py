@@ -41,6 +41,26 @@ def fields():
     return random.normal(size=SIZE**2), (random.random(SIZE**2) < 0.4).astype(float)
 
 
+def test_softmax_and_relu_are_minimisers_too():
+    """Of -<u, x> with the entropy of shares, and with a square, by minimisers of scipy."""
+    u, epsilon = np.array([1.3, -0.4, 0.6, 0.1]), 0.7
+    shares = {"type": "eq", "fun": lambda x: x.sum() - 1, "jac": np.ones_like}
+    found = optimize.minimize(
+        lambda x: -u @ x + epsilon * xlogy(x, x).sum(),
+        np.full(4, 0.25),
+        jac=lambda x: -u + epsilon * (np.log(x) + 1),
+        bounds=[(1e-9, 1)] * 4,
+        constraints=shares,
+        options={"ftol": 1e-14},
+    )
+    np.testing.assert_allclose(found.x, torch.softmax(torch.tensor(u) / epsilon, 0), atol=1e-5)
+    for one in u:
+        square = optimize.minimize_scalar(
+            lambda x, one=one: -one * x + epsilon * x**2 / 2, bounds=(0, 9), method="bounded"
+        )
+        assert square.x == pytest.approx(max(one, 0) / epsilon, abs=1e-4)
+
+
 def test_the_penalty_is_convex_exactly_up_to_the_ratio_two():
     largest = np.linalg.eigvalsh(K).max()
     assert largest <= K.sum(1).max() <= 1

@@ -93,6 +93,19 @@ def test_reached_pixels_are_those_within_the_extent():
     }
 
 
+@pytest.mark.parametrize("rates, step", [((5, 10, 15), 5), ((2, 4, 8), 2), ((1, 5, 10), 1)])
+def test_rates_with_a_common_factor_leave_holes(rates, step):
+    """Behind each other, an output sees only pixels at multiples of the factor."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(*(conv3x3(1, 1, dilation=rate) for rate in rates)).double()
+    image = torch.zeros(1, 1, 81, 81, dtype=torch.float64, requires_grad=True)
+    layers(image)[0, 0, 40, 40].backward()
+    seen = image.grad[0, 0].abs() > 1e-12
+    offsets = {abs(int(place) - 40) for pair in seen.nonzero().tolist() for place in pair}
+    assert all(offset % step == 0 for offset in offsets)
+    assert max(offsets) == sum(rates) and step in offsets
+
+
 # --- the numbers of the text --------------------------------------------------------------------
 
 

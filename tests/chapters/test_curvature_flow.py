@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.ndimage import gaussian_filter
 
+from nodule_lesson import std
 from nodule_lesson.chapters.curvature_flow import facts
 from nodule_lesson.chapters.curvature_flow.computations import half_way_line
 
@@ -18,6 +20,19 @@ def test_half_of_the_steps_from_the_half_way_line_end_in_the_disc(r, sigma):
     inside = stats.ncx2.cdf((r / sigma) ** 2, 2, (radius / sigma) ** 2)
     assert inside == pytest.approx(0.5, abs=1e-4)
     assert r - radius == pytest.approx(sigma**2 / (2 * r), rel=0.75 * (sigma / r) ** 2 + 0.01)
+
+
+def test_masks_are_ranked_as_by_total_variation():
+    """Thirty masks of one area, ragged to smooth: noise that was blurred more and more."""
+    random = np.random.default_rng(0)
+    term, variation = [], []
+    for width in np.geomspace(2, 12, 30):
+        noise = gaussian_filter(random.standard_normal((96, 96)), width, mode="constant")
+        x = (noise > np.quantile(noise, 0.8)).astype(float)
+        term.append(float((torch.tensor(x) * std.gaussian_blur(torch.tensor(1 - x), 2.0)).sum()))
+        down, right = np.diff(x, axis=0)[:, :-1], np.diff(x, axis=1)[:-1]
+        variation.append(np.hypot(down, right).sum())
+    assert stats.spearmanr(term, variation).statistic > 0.95
 
 
 def test_a_comparison_that_turns_round_is_noticed():

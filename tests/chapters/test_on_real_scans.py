@@ -58,6 +58,20 @@ def test_the_counts_are_the_published_ones(counts):
     assert counts["luna16_clusters"]["3"] == counts["annotations_listed"] == 1186
 
 
+def test_no_number_of_readers_gives_the_papers_2523_nodules(counts):
+    rules = ("clusters", "clusters_of_at_most_3_mm", "luna16_clusters")
+    found = {counts[rule][readers] for rule in rules for readers in "1234"}
+    assert len(found) == 12 and 2523 not in found | {counts["annotations_listed"]}
+
+
+def test_a_limit_of_2_5_mm_leaves_luna16_few_scans_to_drop_and_3_mm_leaves_many(counts):
+    """LUNA16 also drops scans with uneven or missing slices, which are rare."""
+    left = {
+        limit: n - counts["luna16_scans"] for limit, n in counts["scans_of_at_most_mm"].items()
+    }
+    assert 0 <= left["2.5"] < 0.01 * counts["scans"] < 0.1 * counts["scans"] < left["3"]
+
+
 def test_the_list_that_was_counted(counts, real_data):
     with (real_data / "luna16" / "annotations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

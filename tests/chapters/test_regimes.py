@@ -14,6 +14,7 @@ from nodule_lesson.chapters.regimes import computations, facts
 from nodule_lesson.chapters.regimes.live import (
     PIXELS,
     RATIOS,
+    SIGMA,
     compute,
     edge_price,
     flat_limits,
@@ -162,6 +163,18 @@ def test_the_page_computes_the_same(node):
 
 
 # --- the numbers of the text --------------------------------------------------------------------
+
+
+def test_the_edge_of_the_second_task_moves_as_a_line_of_numpy_does():
+    """A line is one row, so the Gaussian is that of the line."""
+    i = np.arange(PIXELS)
+    taps = np.exp(-((i[:, None] - i) ** 2) / (2 * SIGMA**2))
+    kernel = taps / np.exp(-(np.arange(1 - PIXELS, PIXELS) ** 2) / (2 * SIGMA**2)).sum()
+    x, moved = (i < PIXELS // 2).astype(float), []
+    for _ in range(300):
+        x = 1 / (1 + np.exp(-(0.05 - kernel @ (1 - 2 * x)) / 0.2))
+        moved.append((x > 0.5).sum() - PIXELS // 2)
+    assert facts.moves_of_the_edge() == {"edge-ten": f"{moved[9]}", "edge-all": f"{moved[-1]}"}
 
 
 def test_facts_hold_the_text_to_its_numbers():

@@ -306,6 +306,15 @@ def test_upsampled_combination_repeats_pixels():
     close(block(s, c), combination_formula(block, s, repeated))
 
 
+def test_an_enlarged_feature_can_be_read_back():
+    """Enlarging loses nothing: every second pixel of every second row is the old feature."""
+    block, seen = filled(UpsampledCombination(4, 3)), []
+    block.translate.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    s, c = field(2, 4, 6, 10), field(2, 3, 3, 5, seed=2)
+    block(s, c)
+    assert torch.equal(seen[0][..., ::2, ::2], c)
+
+
 @pytest.mark.parametrize("kind", [CombinationBlock, Concatenation, LinearCombination])
 def test_features_of_different_sizes_are_refused(kind):
     for size in ((3, 3), (6, 3)):

@@ -4,7 +4,7 @@ import torch
 
 from nodule_lesson import std
 from nodule_lesson.chapters.regimes import computations
-from nodule_lesson.chapters.regimes.live import SIGMA, fold
+from nodule_lesson.chapters.regimes.live import SIGMA, compute, fold
 
 
 def prices(price):
@@ -18,6 +18,17 @@ def prices(price):
     assert abs(price(0.3) - 0.5) < 0.01
     assert max(abs(price(ratio)) for ratio in (0.5, 0.7, 1.0)) < 1e-3
     return {"price-hard": f"{price(0.1):.2f}", "price-grid": f"{grid:.0%}"}
+
+
+def moves_of_the_edge():
+    """By how many pixels the edge of the live figure moves in its second task.
+
+    Holds the answer that the side wins which the logits prefer, and that both phases are stable.
+    """
+    shown = compute({"ratio": 0.2, "u": 0.05, "sigma": SIGMA})
+    areas = [int((shown[name] > 0.5).sum()) for name in ("input", "layer", "field")]
+    assert areas == sorted(areas) and shown["answers"] == 2
+    return {"edge-ten": f"{areas[1] - areas[0]}", "edge-all": f"{areas[2] - areas[0]}"}
 
 
 def gains(sigma=2.0):
