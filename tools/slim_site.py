@@ -13,13 +13,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from nodule_lesson.files import write_whole
+from nodule_lesson.files import whole_file
 
 # What the theme copies into _static and no page loads: maps from its packed scripts and styles to
 # their sources, its translations (Sphinx has put them into the pages), macros for templates.
 UNUSED = ("**/*.map", "locales", "*webpack-macros.html")
 # Icons come from the fonts. The script would replace each of them by a drawing of the same look.
-ICON_SCRIPT = re.compile(r'\s*<(script|link)[^>]*scripts/fontawesome\.js[^>]*>(</script>)?')  # fmt: skip
+ICON_SCRIPT = re.compile(r"\s*<(script|link)[^>]*scripts/fontawesome\.js[^>]*>(</script>)?")
 # Browsers that know no woff2 are older than what the figures need.
 OLD_FONTS = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
 
@@ -56,9 +56,8 @@ def as_webp(path, kept):
     made, known = path.with_suffix(".webp"), kept / f"{path.stem}.webp"
     if not known.exists():
         kept.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as image:
-            image.save(known.with_suffix(".part"), "WEBP", lossless=True, method=2)
-        known.with_suffix(".part").replace(known)
+        with Image.open(path) as image, whole_file(known) as file:
+            image.save(file, "WEBP", lossless=True, method=2)
     shutil.copyfile(known, made)
     path.unlink()
     return made.name

@@ -99,7 +99,7 @@ def test_a_browser_that_keeps_nothing_is_offered_no_box(browser, server):
     errors = []
     tab.on("pageerror", errors.append)
     tab.add_init_script(
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })"
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException(); } })"
     )
     tab.goto(f"{server}/book/notation.html")
     tab.goto(f"{server}/book/sigmoid.html")
