@@ -97,7 +97,7 @@ def test_a_chapter_is_ticked_by_keyboard_and_the_ticks_stay(visit, server):
 def test_a_browser_that_keeps_nothing_is_offered_no_box(browser, server):
     tab = browser.new_page()
     errors = []
-    tab.on("pageerror", errors.append)
+    tab.on("pageerror", lambda error: errors.append(error))
     tab.add_init_script(
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException(); } })"
     )
