@@ -21,6 +21,7 @@ from pathlib import Path
 from address import repository_address
 from jupyter_cache import get_cache
 from made_from import abbreviated, changed, recorded
+from slim_site import slim
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = (
     "_config.yml",
     "_toc.yml",
+    "CITATION.cff",
     "book/**/*",
     "constraints.txt",
     "data_scripts/**/*",
@@ -85,6 +87,7 @@ def build(root):
     )
     if status == 0:
         offer_notebooks(root)
+        slim(Path(root, "_build", "html"), kept=Path(root, "_build", ".webp"))
         built.write_text(before, encoding="utf-8")  # files may have changed during the build
     return status
 

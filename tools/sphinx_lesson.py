@@ -1,8 +1,9 @@
 """What this book asks of Sphinx beyond its settings in _config.yml.
 
 The public address of the pages, a table of the chapters, a list of their live figures, quizzes,
-the paper's claims, docstrings in plain text, a bibliography labelled as it is cited, and pages
-without the scripts of a kernel service that the book does not use.
+the paper's claims, names of folded cells, a search that knows the spellings of symbols, docstrings
+in plain text, a bibliography labelled as it is cited, a section on how to cite the lesson, and
+pages without the scripts of a kernel service that the book does not use.
 """
 
 import os
@@ -10,16 +11,19 @@ import re
 from pathlib import Path
 
 import chapters
+import citation
 from address import pages_address, repository_address
 from dark_figures import add_dark_images
 from docutils import nodes
 from docutils.statemachine import StringList
+from folds import NameFolds
 from jinja2 import Environment, StrictUndefined, UndefinedError
 from notebook_builder import NotebookBuilder
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 from pybtex.style.labels import BaseLabelStyle
 from run_chapters import run_chapters
+from search_words import SearchWords
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -39,6 +43,8 @@ def setup(app):
     os.environ["PYTHONSTARTUP"] = str(Path(__file__).with_name("kernel_startup.py"))
     os.environ["NODULE_LESSON_ROOT"] = str(app.srcdir)
     app.add_builder(NotebookBuilder)
+    app.add_post_transform(NameFolds)
+    app.add_search_language(SearchWords)
     app.add_directive("chapter-table", ChapterTable)
     app.add_directive("live-figures", LiveFigures)
     app.add_directive("quiz", Quiz)
@@ -52,6 +58,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("html-page-context", launch_the_notebook, priority=900)
     app.connect("html-page-context", tidy_page, priority=900)
+    app.connect("html-page-context", say_how_to_cite, priority=900)
     app.connect("build-finished", write_network)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -316,6 +323,17 @@ def tidy_page(app, pagename, templatename, context, doctree):
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     context["body"] = re.sub(r' id="(exercise|solution)-content"', "", body)
+
+
+def say_how_to_cite(app, pagename, templatename, context, doctree):
+    """The first page ends in the BibTeX of the lesson and its paper, and chapters lead there."""
+    first = app.config.root_doc
+    if pagename == first:
+        config = app.config
+        context["body"] += citation.section(app.srcdir, config.copyright, config.html_baseurl)
+    elif pagename.rpartition("/")[2] in chapters.names(app.srcdir):
+        there = f"{app.builder.get_relative_uri(pagename, first)}#cite"
+        context["body"] += f'<p class="to-cite"><a href="{there}">Cite this lesson</a></p>'
 
 
 def write_network(app, exception):

@@ -1,4 +1,4 @@
-// A table or an equation that is wider than the page scrolls inside itself. Then it must be
+// A table, an equation or code that is wider than the page scrolls inside itself. Then it must be
 // reachable by the Tab key, so that the arrow keys can scroll it; and only then. Its right edge
 // fades while there is more to see.
 const hint = ({ target }) => {
@@ -13,7 +13,17 @@ const observer = new ResizeObserver((entries) => {
     hint(entry);
   }
 });
-for (const wide of document.querySelectorAll(".bd-article :is(table, div.math)")) {
+for (const wide of document.querySelectorAll(".bd-article :is(table, div.math, pre)")) {
   observer.observe(wide);
   wide.addEventListener("scroll", hint, { passive: true });
 }
+
+// Paper is white for those who read at night, too.
+let onScreen;
+addEventListener("beforeprint", () => {
+  onScreen = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = onScreen;
+});

@@ -255,6 +255,7 @@ def tiny_book(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "CITATION.cff", tmp_path)
     return tmp_path
 
 
