@@ -203,7 +203,10 @@ def otter_cells(cell, solved, number, seed):
     """The cells of otter's master for one cell of ours."""
     raw, code = nbformat.v4.new_raw_cell, nbformat.v4.new_code_cell
     if "answer" not in tags(cell):
-        return [cell.copy()]
+        kept = cell.copy()
+        if "check" in tags(cell):  # otter runs all other cells, and a training may be in it
+            kept.metadata = {"tags": [*tags(cell), "otter_ignore"]}
+        return [kept]
     name = name_of(cell)
     asked = question(number, name)
     stub_and_answer = f"{cell.source}\n# BEGIN SOLUTION NO PROMPT\n{solved.source}\n# END SOLUTION"

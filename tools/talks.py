@@ -32,7 +32,8 @@ img {{ max-width: 100%; max-height: 44vh; margin: auto; }}
 .ams-align mtd:nth-child(odd) {{ text-align: right; }}
 .ams-align mtd:nth-child(even) {{ text-align: left; padding-left: 0; }}
 math {{ font-size: 1.25em; }} blockquote {{ display: none; background: #eef2f8; padding: 1em; }}
-.notes blockquote {{ display: block; }} @page {{ size: landscape; margin: 0; }}
+.notes blockquote {{ display: block; }} .notes img {{ max-height: 40vh; }}
+@page {{ size: landscape; margin: 0; }}
 </style></head><body>
 {slides}
 <script>
@@ -69,7 +70,8 @@ def mathml(tex):
     """A displayed equation as MathML in one line, which browsers set by themselves."""
     for unknown, known in (("{gathered}", "{aligned}"), (r"\dots", r"\ldots")):
         tex = tex.replace(unknown, known)  # docutils does not know the first
-    return tex2mathml(tex, as_block=True).replace("\n", " ")
+    made = tex2mathml(tex, as_block=True).replace("\n", " ")
+    return made.replace("*", "&#42;")  # two stars would be emphasis in Markdown
 
 
 def figure(label, site):

@@ -61,7 +61,7 @@ def test_a_talk_has_its_minutes_and_its_labels_stand_in_the_book(path):
 def test_slides_hold_equations_and_pictures_of_the_book(tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "html" / "book").mkdir(parents=True)
-    source = "```{math}\n:label: one\n\nx = 1\n```\n\n$$\ny = 2\n$$ (two)\n"
+    source = "```{math}\n:label: one\n\nx = 1\n```\n\n$$\ny^* = x^*\n$$ (two)\n"
     (tmp_path / "book" / "page.md").write_text(source, encoding="utf-8")
     (tmp_path / "html" / "dot.png").write_bytes(b"dot")
     page = '<figure id="fig-a"><img alt="A &quot;dot&quot;" src="../dot.png"></figure>'
@@ -69,6 +69,7 @@ def test_slides_hold_equations_and_pictures_of_the_book(tmp_path):
     talk = "# Title\n\n![](#one)\n\n---\n\n![](#two)\n\n![](#fig-a)\n"
     made = talks.made(talk, tmp_path, tmp_path / "html")
     assert made.count("<section>") == 2 and made.count("<math") == 2
+    assert made.count("<msup>") == 2 and "<em>" not in made
     assert 'src="data:image/png;base64,ZG90"' in made and "A &quot;dot&quot;" in made
     with pytest.raises(ValueError, match="equation 'none'"):
         talks.made("# T\n\n![](#none)", tmp_path, tmp_path / "html")

@@ -374,11 +374,6 @@ def notebook(answers, first=None, sheet=SHEET):
     return made
 
 
-def notebook_cell(name):
-    """A right answer as it stands in a cell."""
-    return textwrap.dedent(AUTOMATIC[name]).strip()
-
-
 def text(cell):
     return "".join(cell["source"])
 

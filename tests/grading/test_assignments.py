@@ -4,10 +4,13 @@ import hashlib
 import json
 import re
 import subprocess
+import textwrap
 import zipfile
 from pathlib import Path
 
 import class_1
+import class_2
+import class_3
 import jupytext
 import nbformat
 import pytest
@@ -20,6 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Hashes of runs of words of the authors' own answers, which are in no public place.
 KNOWN = json.loads(assignments.HASHES.read_text(encoding="utf-8"))
 MASTERS = assignments.masters()
+CLASSES = {"1": class_1, "2": class_2, "3": class_3}
+PROOF = (
+    "<!-- answer {} -->\n\nA proof in which two dozen words follow one another as nowhere else in "
+    "this lesson, whoever looks for them, in any page, and when."
+)
+ANSWERS = {"1": class_1.AUTOMATIC, "2": class_2.GRADIENTS, "3": class_3.ARRAYS}
 
 
 @pytest.mark.parametrize("number", MASTERS)
@@ -85,18 +94,16 @@ def test_handed_out_notebooks_install_this_commit(tmp_path, monkeypatch):
 
 @pytest.fixture
 def private(tmp_path):
-    """A private folder with right answers to assignment 1, and a proof."""
+    """A private folder with right answers to all assignments, and written ones."""
     folder = tmp_path / "private"
     assignments.private(folder)
-    text = jupytext.read(folder / "1.md", fmt="md:myst")
-    for cell in text.cells:
-        if not assignments.is_answer(cell):
-            continue
-        name = assignments.name_of(cell)
-        proof = f"<!-- answer {name} -->\n\nA proof in which two dozen words follow one another "
-        proof += "as nowhere else in this lesson, whoever looks for them, in any page, and when."
-        cell.source = class_1.notebook_cell(name) if cell.cell_type == "code" else proof
-    jupytext.write(text, folder / "1.md", fmt="md:myst")
+    for number, answers in ANSWERS.items():
+        text = jupytext.read(folder / f"{number}.md", fmt="md:myst")
+        for cell in filter(assignments.is_answer, text.cells):
+            name = assignments.name_of(cell)
+            code = cell.cell_type == "code"
+            cell.source = textwrap.dedent(answers[name]).strip() if code else PROOF.format(name)
+        jupytext.write(text, folder / f"{number}.md", fmt="md:myst")
     return folder
 
 
@@ -115,18 +122,19 @@ def test_a_private_folder_is_a_repository_with_a_seed_of_its_own(tmp_path):
         assignments.private(tmp_path / "one")
 
 
-def test_private_answers_become_a_submission_and_a_master_for_otter(private, tmp_path):
+@pytest.mark.parametrize("number", MASTERS)
+def test_private_answers_become_a_submission_and_a_master_for_otter(private, tmp_path, number):
     assignments.solve(private, tmp_path)
-    solved = json.loads((tmp_path / "1" / "solved.ipynb").read_text(encoding="utf-8"))
-    wanted = class_1.notebook(class_1.AUTOMATIC)
+    solved = json.loads((tmp_path / number / "solved.ipynb").read_text(encoding="utf-8"))
+    wanted = CLASSES[number].notebook(ANSWERS[number])
     code = [[class_1.text(c) for c in made["cells"] if c["cell_type"] == "code"]
             for made in (solved, wanted)]  # fmt: skip
     assert code[0] == code[1]
-    otter = nbformat.read(tmp_path / "1_otter.ipynb", as_version=4)
+    otter = nbformat.read(tmp_path / f"{number}_otter.ipynb", as_version=4)
     sources = [cell.source for cell in otter.cells]
     assert sources[0].startswith("# ASSIGNMENT CONFIG")
     seed = (private / "seed").read_text(encoding="utf-8").strip()
-    for asked in questions.assignment(1).QUESTIONS:
+    for asked in questions.assignment(number).QUESTIONS:
         begin = sources.index(f"# BEGIN QUESTION\nname: {asked.name}\npoints: {asked.points}")
         assert "NotImplementedError" in sources[begin + 2].split("# BEGIN SOLUTION")[0]
         tests = sources[begin + 5 : begin + 5 + len(asked.checks)]
@@ -136,17 +144,41 @@ def test_private_answers_become_a_submission_and_a_master_for_otter(private, tmp
             exec(source, names)
 
 
-def test_otters_tests_accept_right_answers_and_refuse_others(private, tmp_path):
+@pytest.mark.parametrize("number", MASTERS)
+def test_otter_leaves_out_the_cells_that_the_program_leaves_out(private, tmp_path, number):
     assignments.solve(private, tmp_path)
-    otter = nbformat.read(tmp_path / "1_otter.ipynb", as_version=4)
-    from test_questions import RIGHT
+    otter = nbformat.read(tmp_path / f"{number}_otter.ipynb", as_version=4)
+    for cell in otter.cells:
+        tags = assignments.tags(cell)
+        assert ("otter_ignore" in tags) == ("check" in tags)
+    assert any("check" in assignments.tags(cell) for cell in otter.cells)
 
-    wrong = {"slopes": lambda x, y, **weights: (x, y)}
+
+@pytest.mark.parametrize("number", MASTERS)
+def test_otters_tests_accept_right_answers_and_refuse_others(private, tmp_path, number):
+    from test_questions import RIGHT as right_1
+    from test_questions_others import RIGHT as right_others
+
+    right = {"1": right_1, **right_others}[number]
+
+    def outside(*encoders_and_more):
+        """A network whose c is larger than 1."""
+        joined = right["Joined"](*encoders_and_more)
+        joined.register_forward_hook(lambda model, inputs, found: (found[0], found[1] + 1))
+        return joined
+
+    wrong, words = {
+        "1": ({"slopes": lambda x, y, **weights: (x, y)}, "slope of the price in x"),
+        "2": ({"Joined": outside}, "c lies between 0 and 1"),
+        "3": ({"halves": lambda patients, has_nodule, seed: has_nodule}, "no patient is in both"),
+    }[number]
+    assignments.solve(private, tmp_path)
+    otter = nbformat.read(tmp_path / f"{number}_otter.ipynb", as_version=4)
     (test, *_) = [cell.source for cell in otter.cells if "BEGIN TEST CONFIG" in cell.source]
     names = {}
     exec(test, names)
-    names["test_0"](RIGHT)
-    with pytest.raises(AssertionError, match="slope of the price in x"):
+    names["test_0"](right)
+    with pytest.raises(AssertionError, match=words):
         names["test_0"](wrong)
 
 
