@@ -1,4 +1,4 @@
-"""Measures of volumes and label maps: all pairs by numpy, boxes by hand, MONAI, surface-distance."""
+"""Measures of volumes and label maps: all pairs, boxes by hand, MONAI, surface-distance."""
 
 import doctest
 import math
