@@ -3,8 +3,9 @@
 Milliseconds of CPU time for both distances of a pair of 128 x 128 masks, with one thread. MONAI's
 two metrics are called one after the other, as in its documentation, and so are ours; `summarise`
 computes all six measures at once. All contenders take turns in one process; medians are reported.
-There are two parts: 1,000 pairs of outlines of nodules, and of larger ones; and pairs with ever
-longer contours, up to a chequerboard, where a comparison of all pairs of pixels would be slow.
+There are three parts: 1,000 pairs of outlines of nodules, and of larger ones; pairs with ever
+longer contours, up to a chequerboard, where a comparison of all pairs of pixels would be slow; and
+pairs of volumes of 64 x 128 x 128 voxels.
 
     python benchmarks/metrics_speed.py --repeats 3 --out book/results/metrics_speed.json
 """
@@ -34,6 +35,7 @@ SETTINGS = (
     ("large outlines", "square pixels"),
 )
 STRIPES = (2, 4, 8, 16, 64)  # of the second part
+VOXEL, SLICES, BALLS = (1.25, 0.7, 0.7), 64, (6, 12, 24)  # mm, and radii in mm, of the third
 
 # --- masks --------------------------------------------------------------------------------------
 
@@ -68,6 +70,19 @@ def long_contours(stripes):
     period = SIZE // stripes
     masks = [y % period < period // 2, x % period < period // 2]
     return np.stack(masks), np.stack([np.roll(mask, 1, axis) for axis, mask in enumerate(masks)])
+
+
+def balls(radius):
+    """A pair of balls in a volume, whose centres are a tenth of the radius apart: (1, D, H, W)."""
+    grid = np.indices((SLICES, SIZE, SIZE), sparse=True)
+    middle = np.array([SLICES, SIZE, SIZE]) / 2
+
+    def ball(centre, radius):
+        mm = zip(grid, centre, VOXEL, strict=True)
+        return sum(((x - c) * size) ** 2 for x, c, size in mm) < radius**2
+
+    moved = middle + radius / 10 / np.sqrt(3) / np.array(VOXEL)
+    return ball(middle, radius)[None], ball(moved, 1.05 * radius)[None]
 
 
 # --- contenders: each returns HD and ASSD of all pairs ------------------------------------------
@@ -126,15 +141,17 @@ CONTENDERS = {
     "distance transform": by_pair(by_transform),
 }
 
+VOLUME_CONTENDERS = ("ours, two calls", "MONAI", "distance transform")
+
 # --- measurement --------------------------------------------------------------------------------
 
 
-def measure(pred, truth, spacing, repeats):
+def measure(pred, truth, spacing, repeats, contenders=tuple(CONTENDERS)):
     """The median milliseconds per pair of each contender, and its largest difference from ours."""
-    times = {name: [] for name in CONTENDERS}
+    times = {name: [] for name in contenders}
     ours = two_calls(pred, truth, spacing)  # also a warm-up
     differences = {}
-    order = list(CONTENDERS)
+    order = list(contenders)
     for repeat in range(repeats):
         order = order[1:] + order[:1]
         for name in order:
@@ -149,7 +166,7 @@ def measure(pred, truth, spacing, repeats):
             "ms": float(f"{statistics.median(times[name]):.4g}"),
             "difference_mm": differences[name],
         }
-        for name in CONTENDERS
+        for name in contenders
     ]
 
 
@@ -160,7 +177,7 @@ def ratios(rows):
 
 
 def setting(row):
-    return tuple(row.get(key) for key in ("masks", "pixels", "contour_pixels"))
+    return tuple(row.get(key) for key in ("masks", "pixels", "contour_pixels", "radius_mm"))
 
 
 def contour_pixels(masks):
@@ -175,7 +192,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-    rows, lengths = [], []
+    rows, lengths, volumes = [], [], []
     for kind, pixels in SETTINGS:
         pred, truth = outlines(options.pairs, RADII[kind])
         head = {"masks": kind, "pixels": pixels, "mean_contour": contour_pixels(truth)}
@@ -187,6 +204,12 @@ def main(arguments=None):
         head = {"contour_pixels": contour_pixels(np.concatenate([pred, truth]))}
         measured = measure(pred, truth, SPACINGS["square pixels"], options.repeats)
         lengths += [{**head, **row} for row in measured]
+        show(head, measured)
+    for radius in BALLS:
+        pred, truth = balls(radius)
+        head = {"radius_mm": radius, "voxels": pred.size, "surface": contour_pixels(truth)}
+        measured = measure(pred, truth, VOXEL, options.repeats, VOLUME_CONTENDERS)
+        volumes += [{**head, **row} for row in measured]
         show(head, measured)
     command = f"--pairs {options.pairs} --repeats {options.repeats}"
     result = {
@@ -211,6 +234,7 @@ def main(arguments=None):
         },
         "rows": ratios(rows),
         "lengths": ratios(lengths),
+        "volumes": ratios(volumes),
     }
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,8 @@ from nodule_lesson.lazy import attributes
 __getattr__, __dir__, __all__ = attributes(
     __name__,
     {
-        "measures": "assd dice hausdorff_distance iou precision sensitivity summarise",
+        "measures": "assd by_class dice hausdorff_distance iou precision sensitivity summarise "
+        "surface_dice",
+        "comparison": "compare read_records",
     },
 )

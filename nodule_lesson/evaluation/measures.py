@@ -1,74 +1,128 @@
-"""The six measures of a segmentation in the paper, Eqs. (8)-(13), and their averages.
+"""Measures of a segmentation, in slices and in volumes, and their averages.
 
-TP, FP and FN are the numbers of true positive, false positive and false negative pixels; X and Y
-are the contours of the two masks:
+The first six are the paper's, Eqs. (8)-(13). TP, FP and FN are the numbers of true positive, false
+positive and false negative pixels; X and Y are the contours of the two masks:
 
     (8)  precision    TP / (TP + FP)              (10) Dice  2 TP / (2 TP + FP + FN)
     (9)  sensitivity  TP / (TP + FN)              (11) IoU   TP / (TP + FP + FN)
     (12) HD = max{ max_x d(x, Y), max_y d(y, X) }
     (13) ASSD = (sum_x d(x, Y) + sum_y d(y, X)) / (|X| + |Y|)
 
+The other two are
+
+    HD95 = max{ 95th percentile of d(x, Y), 95th percentile of d(y, X) }
+    surface Dice = (|{x: d(x, Y) <= tolerance}| + |{y: d(y, X) <= tolerance}|) / (|X| + |Y|)
+
 The contour of a mask consists of its pixels with at least one of four neighbours in the
-background; outside the image is background. Distances are measured between pixel centres, in mm.
-Where an equation is undefined (0/0, a distance to an empty set) the value is nan.
+background; outside the image is background. In a volume they are voxels with one of six neighbours
+in the background, and the contour is a surface. Distances are measured between the centres of
+pixels or voxels, in mm. Where an equation is undefined (0/0, a distance to an empty set) the value
+is nan. Nothing is within the tolerance of an empty set, so surface Dice is 0 if one mask is empty,
+as Dice is, and nan if both are.
 
-All functions take numpy arrays or torch tensors, boolean or 0 and 1 of any type: one pair (H, W),
-which gives a float, or stacks (N, H, W), which give an array (N,). They raise ValueError for other
-shapes, shapes that differ, masks that are not binary, and spacings that are not positive.
+All functions take numpy arrays or torch tensors, boolean or 0 and 1 of any type. What a mask is,
+the number of spacings says, or `dimensions` where there are none:
 
-Other libraries: MONAI's HausdorffDistanceMetric and SurfaceDistanceMetric(symmetric=True) compute
-Eqs. (12) and (13) on the same contour. For two empty masks they return nan, for one empty mask
-inf, which then enters the mean, and for a mean over only nan 0. MONAI's surface Dice with a
-spacing and DeepMind's `surface-distance` differ: they put points between the pixels and weight
-them by length. SimpleITK's HausdorffDistanceImageFilter measures between all pixels of the masks:
-the result is larger than Eq. (12) where one mask fills a hole of the other, and smaller where a
-contour runs inside the other mask. On images of the contours it equals Eq. (12). Its average is
-the mean of the two directed means, in which a short contour counts as much as a long one: it is
-not Eq. (13).
+- two, the default: a slice (H, W), which gives a float, or a stack (N, H, W), which gives an array
+  (N,);
+- three: a volume (D, H, W), which gives a float, or a stack (N, D, H, W), which gives (N,).
+
+They raise ValueError for other shapes, shapes that differ, masks that are not binary, and spacings
+that are not positive.
+
+Other libraries: MONAI computes the same on the same contours, but for empty masks; what
+DeepMind's `surface-distance` and SimpleITK call by the same names is something else. The page *How
+distances are computed* compares them.
 """
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
+#: The names of the paper's overlaps, Eqs. (8) to (11).
 OVERLAPS = ("precision", "sensitivity", "dice", "iou")
+#: The names of the paper's distances, Eqs. (12) and (13).
 DISTANCES = ("hausdorff_distance", "assd")
+#: The units over which `summarise` averages.
 UNITS = ("slice", "lesion", "pooled")
+#: What `summarise` can do with empty masks.
 EMPTY_POLICIES = ("undefined", "perfect", "penalise", "skip")
 
 # --- overlap ------------------------------------------------------------------------------------
 
 
-def precision(pred, truth):
-    """TP / (TP + FP), the paper's Eq. (8); nan if nothing is marked."""
-    return _overlap("precision", pred, truth)
+def precision(pred, truth, dimensions=2):
+    """TP / (TP + FP), the paper's Eq. (8); nan if nothing is marked.
+
+    - pred, truth: what was marked, and the truth: masks of one shape.
+    - dimensions: 2 for slices, 3 for volumes. A stack of slices gives a value for each of them, a
+      volume of the same shape gives one.
+
+    For example
+
+        >>> precision([[1, 1, 0, 0]], [[0, 1, 1, 1]])
+        0.5
+    """
+    return _overlap("precision", pred, truth, dimensions)
 
 
-def sensitivity(pred, truth):
-    """TP / (TP + FN), the paper's Eq. (9); nan if the truth is empty."""
-    return _overlap("sensitivity", pred, truth)
+def sensitivity(pred, truth, dimensions=2):
+    """TP / (TP + FN), the paper's Eq. (9); nan if the truth is empty.
+
+    - pred, truth, dimensions: as in `precision`.
+
+    For example
+
+        >>> sensitivity([[1, 1, 0, 0]], [[0, 1, 1, 1]])
+        0.3333333333333333
+    """
+    return _overlap("sensitivity", pred, truth, dimensions)
 
 
-def dice(pred, truth):
-    """2 TP / (2 TP + FP + FN), the paper's Eq. (10); nan if both masks are empty."""
-    return _overlap("dice", pred, truth)
+def dice(pred, truth, dimensions=2):
+    """2 TP / (2 TP + FP + FN), the paper's Eq. (10); nan if both masks are empty.
+
+    - pred, truth, dimensions: as in `precision`. With three dimensions it is volumetric Dice.
+
+    For example, two slices and the volume that they make:
+
+        >>> pred, truth = [[[1, 1, 0]], [[0, 0, 0]]], [[[0, 1, 0]], [[0, 1, 0]]]
+        >>> dice(pred, truth)
+        array([0.66666667, 0.        ])
+        >>> dice(pred, truth, dimensions=3)
+        0.5
+    """
+    return _overlap("dice", pred, truth, dimensions)
 
 
-def iou(pred, truth):
-    """TP / (TP + FP + FN), the paper's Eq. (11); nan if both masks are empty."""
-    return _overlap("iou", pred, truth)
+def iou(pred, truth, dimensions=2):
+    """TP / (TP + FP + FN), the paper's Eq. (11); nan if both masks are empty.
+
+    - pred, truth, dimensions: as in `precision`.
+
+    For example
+
+        >>> iou([[1, 1, 0, 0]], [[0, 1, 1, 1]])
+        0.25
+    """
+    return _overlap("iou", pred, truth, dimensions)
 
 
-def _overlap(name, pred, truth):
-    pred, truth, single = _masks(pred, truth)
+def _overlap(name, pred, truth, dimensions):
+    if dimensions not in (2, 3):
+        raise ValueError(f"dimensions must be 2 or 3, found {dimensions!r}.")
+    pred, truth, single = _masks(pred, truth, dimensions)
     values = _overlaps(*_areas(pred, truth))[name]
     return float(values[0]) if single else values
 
 
 def _areas(pred, truth):
-    """The pixels of each slice in both masks, in the prediction, and in the truth: (3, N)."""
+    """The pixels of each pair in both masks, in the prediction, and in the truth: (3, N)."""
     count = np.count_nonzero  # much faster for a slice than along the axes of a stack
     areas = [(count(p & t), count(p), count(t)) for p, t in zip(pred, truth, strict=True)]
     return np.array(areas, int).reshape(-1, 3).T
@@ -87,26 +141,145 @@ def _overlaps(both, pred, truth):
 # --- distance -----------------------------------------------------------------------------------
 
 
-def hausdorff_distance(pred, truth, spacing=(1.0, 1.0)):
+def hausdorff_distance(pred, truth, spacing=(1.0, 1.0), percentile=100.0):
     """The paper's Eq. (12): the largest distance from a contour pixel of one mask to the other's.
 
-    spacing: (row_mm, column_mm), or one such pair per slice, (N, 2); with the default, distances
-    are in pixels. Returns mm; nan if a mask is empty.
+    - pred, truth: masks of one shape.
+    - spacing: (row_mm, column_mm) for slices, (slice_mm, row_mm, column_mm) for volumes, or one
+      such row for each mask of a stack, (N, 2) or (N, 3). With the default, distances are in
+      pixels.
+    - percentile: of the distances in each of the two directions, above 0 and at most 100; the
+      larger one of the two counts. 95 makes HD95. Between two distances it is interpolated, as in
+      `numpy.percentile`.
+
+    Returns mm; nan if a mask is empty. For example, the distance of two points in a slice, and in
+    a volume of the same shape as a stack of such slices:
+
+        >>> hausdorff_distance([[1, 0, 0, 0]], [[0, 0, 0, 1]], (0.7, 0.5))
+        1.5
+        >>> hausdorff_distance([[[1]], [[0]]], [[[0]], [[1]]], (2.5, 0.7, 0.7))
+        2.5
     """
-    pred, truth, single = _masks(pred, truth)
-    values = _distances(pred, truth, _spacings(spacing, len(pred)))["hausdorff_distance"]
-    return float(values[0]) if single else values
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must be above 0 and at most 100, found {percentile!r}.")
+    return _of_distances(_hausdorff, pred, truth, spacing, percentile)
 
 
 def assd(pred, truth, spacing=(1.0, 1.0)):
     """The paper's Eq. (13): the mean distance from each contour pixel to the other mask's contour.
 
-    It is one mean over the pixels of both contours, so a longer contour counts more. spacing and
-    nan: as in `hausdorff_distance`.
+    It is one mean over the pixels of both contours, so a longer contour counts more.
+
+    - pred, truth, spacing: as in `hausdorff_distance`.
+
+    Returns mm; nan if a mask is empty. For example
+
+        >>> assd([[1, 0, 0, 0]], [[1, 0, 0, 1]], (0.7, 0.5))
+        0.5
     """
-    pred, truth, single = _masks(pred, truth)
-    values = _distances(pred, truth, _spacings(spacing, len(pred)))["assd"]
+    return _of_distances(_mean_distance, pred, truth, spacing)
+
+
+def surface_dice(pred, truth, spacing=(1.0, 1.0), *, tolerance):
+    """The share of the pixels of both contours that are within a tolerance of the other contour.
+
+    Nikolov et al., "Clinically applicable segmentation of head and neck anatomy for radiotherapy",
+    J. Med. Internet Res. 2021, with each contour pixel counted once.
+
+    - pred, truth, spacing: as in `hausdorff_distance`.
+    - tolerance: mm, at least 0. A distance that is equal to it, but for rounding, is within it.
+
+    Returns a share; 0 if one mask is empty, nan if both are. For example
+
+        >>> surface_dice([[1, 0, 0, 0]], [[1, 0, 0, 1]], (0.7, 0.5), tolerance=1.0)
+        0.6666666666666666
+    """
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"tolerance must be a number of mm, at least 0, found {tolerance!r}.")
+    return _of_distances(_within, pred, truth, spacing, tolerance)
+
+
+def by_class(pred, truth, spacing=(1.0, 1.0), *, classes=None, tolerance=None):
+    """Each measure of each class of two label maps: {class: {measure: value}}.
+
+    - pred, truth: label maps of one shape, of whole numbers; 0 is the background.
+    - spacing: as in `hausdorff_distance`; it says whether they are slices or volumes.
+    - classes: the labels to measure; without them, all that occur in either map but 0.
+    - tolerance: mm, of `surface_dice`, which is left out without it.
+
+    Measures are named as their functions; "hausdorff_distance_95" is HD95. Where the labels of a
+    volume number lesions, these are measures by lesion, in 3-D. Raises ValueError as the measures
+    do, and for labels that are no whole numbers. For example
+
+        >>> found = by_class([[1, 1, 0, 2]], [[1, 0, 0, 2]])
+        >>> [(label, values["dice"]) for label, values in found.items()]
+        [(1, 0.6666666666666666), (2, 1.0)]
+    """
+    pred, truth = _labels("pred", pred), _labels("truth", truth)
+    if classes is None:
+        classes = np.union1d(pred[pred != 0], truth[truth != 0]).tolist()
+    return {
+        label: _each_measure(pred == label, truth == label, spacing, tolerance)
+        for label in classes
+    }
+
+
+def _each_measure(pred, truth, spacing, tolerance):
+    pred, truth, spacing, single = _stacks(pred, truth, spacing)
+    nearest = _nearest(pred, truth, spacing)
+    values = {
+        **_overlaps(*_areas(pred, truth)),
+        "hausdorff_distance": _hausdorff(*nearest),
+        "hausdorff_distance_95": _hausdorff(*nearest, 95),
+        "assd": _mean_distance(*nearest),
+    }
+    if tolerance is not None:
+        values["surface_dice"] = _within(*nearest, tolerance)
+    return {name: float(value[0]) if single else value for name, value in values.items()}
+
+
+def _of_distances(measure, pred, truth, spacing, *options):
+    pred, truth, spacing, single = _stacks(pred, truth, spacing)
+    values = measure(*_nearest(pred, truth, spacing), *options)
     return float(values[0]) if single else values
+
+
+# What follows takes the distances of both contours of n pairs of masks, as `_nearest` gives them.
+
+
+def _hausdorff(there, back, n, percentile=100):
+    worst = np.zeros(n)
+    for index, distance in (there, back):
+        if percentile == 100:
+            with np.errstate(invalid="ignore"):  # nan, where the other mask is empty
+                np.maximum.at(worst, index, distance)
+        else:
+            count = np.bincount(index, minlength=n)
+            first, some = np.cumsum(count) - count, count > 0
+            ordered = distance[np.lexsort((distance, index))]
+            place = (count[some] - 1) * (percentile / 100)
+            low, high = (ordered[first[some] + f(place).astype(int)] for f in (np.floor, np.ceil))
+            worst[some] = np.maximum(worst[some], low + (high - low) * (place % 1))
+    worst[np.logical_or(*(np.bincount(i, minlength=n) == 0 for i, _ in (there, back)))] = np.nan
+    return worst
+
+
+def _mean_distance(there, back, n):
+    total = np.zeros(n)
+    for index, distance in (there, back):
+        total += np.bincount(index, distance, n)
+    with np.errstate(invalid="ignore"):  # two empty masks give nan
+        return total / sum(np.bincount(index, minlength=n) for index, _ in (there, back))
+
+
+def _within(there, back, n, tolerance):
+    within, of = np.zeros((2, n))
+    for index, distance in (there, back):
+        # A distance that is equal to the tolerance may be larger in its last digits.
+        within += np.bincount(index, distance <= tolerance * (1 + 1e-6), n)
+        of += np.bincount(index, minlength=n)
+    with np.errstate(invalid="ignore"):  # two empty masks give nan
+        return within / of
 
 
 _CHUNK = 128  # slices that are processed at a time, so that they stay in the processor's cache
@@ -114,29 +287,44 @@ _CHUNK = 128  # slices that are processed at a time, so that they stay in the pr
 _MAX_PAIRS = 2**20
 
 
-def _distances(pred, truth, spacing):
-    """HD and ASSD of each pair of a stack; both come from the same distances."""
-    hd, mean = np.empty((2, len(pred)))
-    for start in range(0, len(pred), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        hd[chunk], mean[chunk] = _distances_of_chunk(pred[chunk], truth[chunk], spacing[chunk])
-    return {"hausdorff_distance": hd, "assd": mean}
+def _nearest(pred, truth, spacing):
+    """The distances of a stack of n pairs: (of pred's contours, of truth's contours, n).
+
+    Each contour pixel is a pair in two arrays: the index of its mask, and its distance in mm to
+    the nearest pixel of the other contour, nan if there is none.
+    """
+    n, dimensions = spacing.shape
+    # Volumes are cropped one by one.
+    size, distances = (_CHUNK, _in_slices) if dimensions == 2 else (1, _in_volume)
+    sides = [[(np.zeros(0, int), np.zeros(0))] for _ in range(2)]
+    for start in range(0, n, size):
+        chunk = slice(start, start + size)
+        masks = _cropped(pred[chunk], truth[chunk])
+        contours = [_contour(mask) for mask in masks]
+        found = distances(contours, spacing[chunk], masks[0].shape[1:])
+        for side, contour, distance in zip(sides, contours, found, strict=True):
+            side.append((start + contour[0], distance))
+    there, back = ([np.concatenate(a) for a in zip(*side, strict=True)] for side in sides)
+    return there, back, n
 
 
-def _distances_of_chunk(pred, truth, spacing):
-    n, (row_mm, column_mm) = len(pred), spacing.T
-    masks = _cropped(pred, truth)
-    contours = [_contour(mask) for mask in masks]
-    counts = [np.bincount(index, minlength=n) for index, _, _ in contours]
-    squares = _squares(contours, counts, row_mm / column_mm, masks[0].shape[1:])
-    hd, total = np.zeros((2, n))
-    with np.errstate(invalid="ignore"):  # a slice with an empty mask gives nan
-        for (index, _, _), square in zip(contours, squares, strict=True):
-            distance = np.sqrt(square) * column_mm[index]
-            np.maximum.at(hd, index, distance)
-            total += np.bincount(index, distance, n)
-        hd[(counts[0] == 0) | (counts[1] == 0)] = np.nan
-        return hd, total / (counts[0] + counts[1])
+def _in_slices(contours, spacing, shape):
+    row_mm, column_mm = spacing.T
+    counts = [np.bincount(index, minlength=len(spacing)) for index, _, _ in contours]
+    squares = _squares(contours, counts, row_mm / column_mm, shape)
+    return [
+        np.sqrt(square) * column_mm[index]
+        for (index, _, _), square in zip(contours, squares, strict=True)
+    ]
+
+
+def _in_volume(contours, spacing, shape):
+    points, others = (np.stack(contour[1:], 1) * spacing[0] for contour in contours)
+    if not (len(points) and len(others)):
+        return [np.full(len(points), np.nan), np.full(len(others), np.nan)]
+    # Points of a grid need no balanced tree, which takes longer to build.
+    trees = [KDTree(place, balanced_tree=False) for place in (points, others)]
+    return [trees[1].query(points)[0], trees[0].query(others)[0]]
 
 
 def _squares(contours, counts, ratio, shape):
@@ -179,25 +367,35 @@ def _squares_by_transform(points, targets, shape, ratio):
 
 
 def _cropped(pred, truth):
-    """Both stacks without the rows and columns that are background in all masks."""
+    """Both stacks without the outer planes that are background in all masks."""
     needed = (pred | truth).any(0)
-    rows, columns = (np.flatnonzero(needed.any(axis)) for axis in (1, 0))
-    if rows.size:
-        box = np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        pred, truth = pred[box], truth[box]
-    return np.ascontiguousarray(pred), np.ascontiguousarray(truth)
+    box = [slice(None)]
+    for axis in range(needed.ndim):
+        others = tuple(other for other in range(needed.ndim) if other != axis)
+        planes = np.flatnonzero(needed.any(others))
+        if planes.size:
+            box.append(slice(planes[0], planes[-1] + 1))
+            needed = needed[(slice(None),) * axis + (box[-1],)]
+    return [np.ascontiguousarray(mask[tuple(box)]) for mask in (pred, truth)]
 
 
 def _contour(mask):
-    """Slice, row and column of each contour pixel of a stack, in the order of its slices."""
-    inside, flat, width = np.zeros(mask.shape, bool), mask.reshape(-1), mask.shape[2]
+    """Index, row and column of each contour pixel of a stack, in the order of its masks.
+
+    In volumes there are four numbers: index, slice, row and column.
+    """
+    inside, flat = np.zeros(mask.shape, bool), mask.reshape(-1)
     # Shifts of the flat stack give the neighbours; at the borders these are wrong, and cleared.
-    middle = inside.reshape(-1)[width:-width]
-    np.logical_and(flat[: -2 * width], flat[2 * width :], out=middle)
-    middle &= flat[width - 1 : -width - 1]
-    middle &= flat[width + 1 : flat.size - width + 1]
-    for border in (inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]):
-        border[:] = False
+    shifts = [math.prod(mask.shape[axis + 1 :]) for axis in range(1, mask.ndim)]
+    far, end = shifts[0], flat.size - shifts[0]
+    middle = inside.reshape(-1)[far:-far]
+    np.logical_and(flat[: -2 * far], flat[2 * far :], out=middle)
+    for shift in shifts[1:]:
+        middle &= flat[far - shift : -far - shift]
+        middle &= flat[far + shift : end + shift]
+    for axis in range(1, mask.ndim):
+        for border in (0, -1):
+            inside[(slice(None),) * axis + (border,)] = False
     on_contour = np.greater(mask, inside, out=inside)
     return np.unravel_index(np.flatnonzero(on_contour), mask.shape)
 
@@ -209,10 +407,11 @@ def _contour(mask):
 class Summary:
     """Six measures of many slices.
 
-    units: the names of the U units. values: for each measure an array (U,), nan where a unit is
-    left out of the mean. undefined: how many values are undefined by the equations, under any
-    policy. of: how many values there are. Overlaps have one value per unit, distances have one
-    value per slice.
+    - units: the names of the U units.
+    - values: for each measure an array (U,), nan where a unit is left out of the mean.
+    - undefined: how many values are undefined by the equations, under any policy.
+    - of: how many values there are. Overlaps have one value per unit, distances have one value per
+      slice, and one per lesion in 3-D.
     """
 
     per: str
@@ -234,34 +433,56 @@ class Summary:
 
 
 def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, empty="undefined"):
-    """All six measures, averaged over units, with empty masks treated by a named policy.
+    """The paper's six measures, averaged over units, with empty masks treated by a named policy.
 
-    pred, truth, spacing: as for the measures. per: the unit of the mean, one of UNITS.
+    - pred, truth: slices, (H, W) or (N, H, W).
+    - spacing: (row_mm, column_mm), or one such pair per slice. With three numbers, (slice_mm,
+      row_mm, column_mm), the slices of each lesion are a volume; see `per`.
+    - per: the unit of the mean, one of UNITS, see below.
+    - lesions: the label of each slice, (N,), for per="lesion" alone.
+    - empty: how empty masks are treated, one of EMPTY_POLICIES, see below.
+
+    Units:
 
     - "slice": each slice.
-    - "lesion": slices with the same label in `lesions`, (N,). Overlap is pooled over a lesion's
-      slices, which is overlap in 3-D; distances are averaged over them. A slice whose label is "",
-      None or nan belongs to no lesion and is left out, with its false positives.
+    - "lesion": slices with the same label in `lesions`. Overlap is pooled over a lesion's slices,
+      which is overlap in 3-D. Distances are those in each slice, averaged over the slices. With
+      three spacings they are 3-D: the slices of a lesion, in the given order and each slice_mm
+      from the next, are one volume. A slice whose label is "", None or nan belongs to no lesion
+      and is left out, with its false positives.
     - "pooled": as "lesion", with all slices as one lesion.
 
-    empty: how empty masks are treated, one of EMPTY_POLICIES; it applies to units for overlap, to
-    slices for distances.
+    Policies, which apply to units for overlap, to slices for distances, and to lesions for
+    distances in 3-D:
 
     - "undefined": undefined values are left out of the mean.
     - "perfect": two empty masks agree: overlap 1, distance 0 mm. Otherwise as "undefined".
     - "penalise": two empty masks agree. If only one is empty, undefined overlap becomes 0 and
-      distances become the diagonal of the image.
+      distances become the diagonal of the image, or of the volume.
     - "skip": units or slices with an empty truth are left out, with their false positives.
 
     Returns a `Summary`, which counts the undefined values under every policy. Raises ValueError
-    for an unknown unit or policy, and for labels that are missing, not needed, not one per slice,
-    or mixed texts and numbers.
+    for an unknown unit or policy, for labels that are missing, not needed, not one per slice, or
+    mixed texts and numbers, and for three spacings without lesions, or that differ within one. For
+    example
+
+        >>> pred, truth = [[[1, 1, 0]], [[0, 0, 0]]], [[[0, 1, 0]], [[0, 1, 0]]]
+        >>> summarise(pred, truth).mean["dice"]
+        0.3333333333333333
+        >>> summarise(pred, truth, per="lesion", lesions=["a", "a"]).mean["dice"]
+        0.5
     """
     for name, value, names in (("per", per, UNITS), ("empty", empty, EMPTY_POLICIES)):
         if value not in names:
             raise ValueError(f"{name} must be one of {', '.join(names)}, found {value!r}.")
+    spacing = _checked_spacing(spacing)
+    volumes = spacing.shape[-1] == 3
+    if volumes and per != "lesion":
+        raise ValueError(
+            f'spacing of three numbers makes volumes of lesions, for per="lesion"; found {per!r}.'
+        )
     pred, truth, _ = _masks(pred, truth)
-    spacing = _spacings(spacing, len(pred))
+    spacing = _per_mask(spacing, len(pred))
     units, of_unit = _units(per, lesions, len(pred))
     inside = of_unit >= 0
     if not inside.all():
@@ -276,14 +497,44 @@ def summarise(pred, truth, spacing=(1.0, 1.0), *, per="slice", lesions=None, emp
     for name, value in _overlaps(*whole).items():
         undefined[name], of[name] = int(np.isnan(value).sum()), len(value)
         values[name] = _with_policy(empty, value, *whole[1:], 1.0, 0.0)
-    diagonal = np.hypot(*((np.array(pred.shape[1:]) - 1) * spacing).T)
-    for name, value in _distances(pred, truth, spacing).items():
+    if volumes:
+        distances, diagonal = _distances_of_lesions(pred, truth, spacing, units, of_unit)
+        areas, of_unit = whole, np.arange(len(units))  # one value per lesion
+    else:
+        distances, diagonal = _distances(pred, truth, spacing), _diagonal(pred.shape[1:], spacing)
+    for name, value in distances.items():
         undefined[name], of[name] = int(np.isnan(value).sum()), len(value)
         value = _with_policy(empty, value, *areas[1:], 0.0, diagonal)
         known = ~np.isnan(value)
         with np.errstate(invalid="ignore"):
             values[name] = pool(np.where(known, value, 0)) / pool(known)
     return Summary(per, empty, units, values, undefined, of)
+
+
+def _distances(pred, truth, spacing):
+    """HD and ASSD of each pair of a stack; both come from the same distances."""
+    nearest = _nearest(pred, truth, spacing)
+    return {"hausdorff_distance": _hausdorff(*nearest), "assd": _mean_distance(*nearest)}
+
+
+def _distances_of_lesions(pred, truth, spacing, units, of_unit):
+    """HD and ASSD of each lesion as a volume of its slices, and the diagonals of the volumes."""
+    found = {name: np.empty(len(units)) for name in DISTANCES}
+    diagonal = np.empty(len(units))
+    for unit, lesion in enumerate(units):
+        mine = of_unit == unit
+        if (spacing[mine] != spacing[mine][0]).any():
+            raise ValueError(f"spacing must be one for all slices of lesion {lesion!r}.")
+        volumes, size = [mask[None, mine] for mask in (pred, truth)], spacing[mine][:1]
+        for name, value in _distances(*volumes, size).items():
+            found[name][unit] = value[0]
+        diagonal[unit] = _diagonal(volumes[0].shape[1:], size)[0]
+    return found, diagonal
+
+
+def _diagonal(shape, spacing):
+    """The distance in mm between the centres of opposite corners, one per mask."""
+    return functools.reduce(np.hypot, ((np.array(shape) - 1) * spacing).T)
 
 
 def _with_policy(empty, values, pred, truth, perfect, penalty):
@@ -329,28 +580,49 @@ def _mean(values):
 # --- input --------------------------------------------------------------------------------------
 
 
-def _masks(pred, truth):
-    """Both masks as boolean stacks (N, H, W), and whether they are a single pair (H, W)."""
-    pred, truth = _array("pred", pred), _array("truth", truth)
+def _stacks(pred, truth, spacing):
+    """Both masks as boolean stacks, the spacing of each, and whether they are a single pair."""
+    spacing = _checked_spacing(spacing)
+    pred, truth, single = _masks(pred, truth, spacing.shape[-1])
+    return pred, truth, _per_mask(spacing, len(pred)), single
+
+
+_SHAPES = {2: "(H, W) or (N, H, W)", 3: "(D, H, W) or (N, D, H, W)"}
+
+
+def _masks(pred, truth, dimensions=2):
+    """Both masks as boolean stacks, and whether they are a single pair."""
+    pred, truth = _array("pred", pred, dimensions), _array("truth", truth, dimensions)
     if pred.shape != truth.shape:
         raise ValueError(
             f"pred and truth must have one shape, found {pred.shape} and {truth.shape}."
         )
-    single = pred.ndim == 2
+    single = pred.ndim == dimensions
     stacks = [mask[None] if single else mask for mask in (pred, truth)]
     return _on("pred", stacks[0]), _on("truth", stacks[1]), single
 
 
-def _array(name, mask):
-    if torch.is_tensor(mask):
-        mask = mask.detach().cpu()
-        mask = (mask.float() if mask.dtype == torch.bfloat16 else mask).numpy()
-    mask = np.asarray(mask)
-    if mask.ndim not in (2, 3) or 0 in mask.shape[-2:]:
-        raise ValueError(f"{name} must be a mask (H, W) or (N, H, W), found {mask.shape}.")
+def _array(name, mask, dimensions):
+    mask = _numpy(mask)
+    if mask.ndim not in (dimensions, dimensions + 1) or 0 in mask.shape[-dimensions:]:
+        raise ValueError(f"{name} must be a mask {_SHAPES[dimensions]}, found {mask.shape}.")
     if mask.dtype.kind not in "buif":
         raise ValueError(f"{name} must hold booleans or 0 and 1, found {mask.dtype}.")
     return mask
+
+
+def _labels(name, labels):
+    labels = _numpy(labels)
+    if labels.dtype.kind not in "bui":
+        raise ValueError(f"{name} must hold labels, whole numbers, found {labels.dtype}.")
+    return labels
+
+
+def _numpy(array):
+    if torch.is_tensor(array):
+        array = array.detach().cpu()
+        array = (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+    return np.asarray(array)
 
 
 def _on(name, mask):
@@ -367,16 +639,23 @@ def _on(name, mask):
     return on
 
 
-def _spacings(spacing, n):
-    """Millimetres per row and per column for each slice, (N, 2)."""
-    if torch.is_tensor(spacing):
-        spacing = spacing.detach().cpu().numpy()
-    values = np.asarray(spacing, dtype=float)
-    if values.shape not in ((2,), (n, 2)):
-        raise ValueError(
-            "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape "
-            f"{values.shape}."
-        )
+def _checked_spacing(spacing):
+    """Positive millimetres, two or three numbers, or rows of them."""
+    values = np.asarray(_numpy(spacing), dtype=float)
+    if values.ndim not in (1, 2) or values.shape[-1] not in (2, 3):
+        raise ValueError(f"{_WANTED_SPACING}, found the shape {values.shape}.")
     if not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"spacing must be positive millimetres, found {values.tolist()}.")
-    return np.broadcast_to(values, (n, 2))
+    return values
+
+
+def _per_mask(spacing, n):
+    """The spacing of each of n masks, (n, 2) or (n, 3)."""
+    if spacing.ndim == 2 and len(spacing) != n:
+        raise ValueError(f"{_WANTED_SPACING}, of which there are {n}, found {spacing.shape}.")
+    return np.broadcast_to(spacing, (n, spacing.shape[-1]))
+
+
+_WANTED_SPACING = (
+    "spacing must be (row_mm, column_mm), (slice_mm, row_mm, column_mm), or one such row per mask"
+)

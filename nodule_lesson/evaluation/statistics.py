@@ -172,14 +172,52 @@ def crossed(values, patients, clinics=None, level=0.95):
             f"{len(names)}."
         )
     lesions = np.mean([runs.mean(0) for runs in runs_of], axis=0)
+    mean, of_patients = _of_patients(lesions, patient, len(names))
+    of_trainings, freedom = _of_trainings([runs.mean(1) for runs in runs_of])
+    return _crossed(mean, of_trainings, of_patients, freedom, len(names) - 1, level)
+
+
+def clustered(values, patients, level=0.95):
+    """`Crossed` of one training: a mean for other patients, and for no other training.
+
+    - values: (N,), one per lesion, usually paired differences; nan is left out.
+    - patients: (N,) names.
+
+    It is `crossed` with V_t = 0, Student's interval with P - 1 degrees of freedom; with one lesion
+    per patient it is the t-test of the mean. Raises ValueError for other shapes, and for fewer
+    than two patients. For example
+
+        >>> found = clustered([0.1, 0.2, 0.3], ["ann", "bob", "eve"])
+        >>> round(found.low, 3), round(found.high, 3)
+        (-0.048, 0.448)
+    """
+    values, patients = _values(values, "values"), np.asarray(patients)
+    if patients.shape != values.shape:
+        raise ValueError(
+            f"patients must be one name per value, shape {values.shape}; found {patients.shape}."
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level}.")
+    known = ~np.isnan(values)
+    names, patient = np.unique(patients[known], return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"at least two patients are needed, found {len(names)}.")
+    mean, of_patients = _of_patients(values[known], patient, len(names))
+    return _crossed(mean, 0.0, of_patients, 1, len(names) - 1, level)
+
+
+def _of_patients(lesions, patient, count):
+    """The mean of lesions, and its variance over `count` patients."""
     mean = lesions.mean()
     share = np.bincount(patient, lesions - mean) / len(lesions)
-    of_patients = len(names) / (len(names) - 1) * (share**2).sum()
-    of_trainings, freedom = _of_trainings([runs.mean(1) for runs in runs_of])
+    return mean, count / (count - 1) * (share**2).sum()
+
+
+def _crossed(mean, of_trainings, of_patients, freedom, freedom_of_patients, level):
     variance = of_trainings + of_patients
     if variance == 0:
         return Crossed(mean, mean, mean, float(mean == 0), 0.0, 0.0, np.inf)
-    freedom = variance**2 / (of_trainings**2 / freedom + of_patients**2 / (len(names) - 1))
+    freedom = variance**2 / (of_trainings**2 / freedom + of_patients**2 / freedom_of_patients)
     half = stats.t.isf((1 - level) / 2, freedom) * np.sqrt(variance)
     p = 2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom)
     numbers = (mean, mean - half, mean + half, p, of_trainings, of_patients, freedom)

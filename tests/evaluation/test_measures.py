@@ -456,20 +456,17 @@ BAD = [
     (ON.astype(str), ON, {}, "pred must hold booleans or 0 and 1, found <U5."),
     (ON, ON * 1j, {}, "truth must hold booleans or 0 and 1, found complex128."),
 ]
+WANTED_SPACING = (
+    "spacing must be (row_mm, column_mm), (slice_mm, row_mm, column_mm), or one such row per mask"
+)
 BAD_SPACING = [
     ((0, 1), "spacing must be positive millimetres, found [0.0, 1.0]."),
     ((1, -0.5), "spacing must be positive millimetres, found [1.0, -0.5]."),
     ((1, NAN), "spacing must be positive millimetres, found [1.0, nan]."),
     ((1, math.inf), "spacing must be positive millimetres, found [1.0, inf]."),
-    (0.7, "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape ()."),
-    (
-        (1, 1, 1),
-        "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape (3,).",
-    ),
-    (
-        [(1, 1)] * 3,
-        "spacing must be (row_mm, column_mm), or one such pair per slice, found the shape (3, 2).",
-    ),
+    (0.7, f"{WANTED_SPACING}, found the shape ()."),
+    ((1, 1, 1, 1), f"{WANTED_SPACING}, found the shape (4,)."),
+    ([(1, 1)] * 3, f"{WANTED_SPACING}, of which there are 1, found (3, 2)."),
 ]
 
 
