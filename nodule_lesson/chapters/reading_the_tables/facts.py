@@ -130,6 +130,7 @@ def eleven(both, found):
     assert max(leads.values()) < min(shown[3]) < min(shown[1])
     assert [row for row in leads if leads[row] > kindest] == ["unet", "deeplabv3+"]
     longer = [statistics.detectable(sd, computations.LESIONS) for sd in computations.spreads(found)]
+    assert max(longer) < max(shown[1]), "the text says that they scatter less"
     ends = sorted({f"{min(longer):.2f}", f"{max(longer):.2f}"})
     return {
         "lead-least": f"{min(leads.values()):.3f}",

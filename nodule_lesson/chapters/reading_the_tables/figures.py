@@ -20,12 +20,14 @@ def lesions_in_pairs(a, b):
 def two_intervals(results):
     """Draw comparisons with their interval by patients, the crossed one, and each seed's mean."""
     figure, axes = plt.subplots(figsize=(5.6, 4.4))
-    names = {"transfer": "pre-trained", "backbone+combination": "combination"}
+    names = {"transfer": "pre-trained", "backbone+combination": "combination", "std": "STD"}
+    names |= {row: computations.NAMES[row] for row in computations.RIVALS}
     places = range(len(computations.COMPARED))[::-1]
     for y, pair in zip(places, computations.COMPARED, strict=True):
         patients, crossed, seeds = computations.two_intervals(results, *pair)
         axes.plot([crossed.low, crossed.high], [y, y], "-", color=plots.BLUE, linewidth=1.5)
-        axes.plot([patients.low, patients.high], [y, y], "-", color=plots.ORANGE, linewidth=7)
+        axes.plot([patients.low, patients.high], [y, y], "-", color=plots.ORANGE, linewidth=7,
+                  solid_capstyle="butt")  # fmt: skip
         axes.plot(seeds, [y] * len(seeds), "o", color=plots.INK, markersize=4, ls="none")
     axes.axvline(0, color=plots.MUTED, linewidth=1)
     axes.plot([], [], "-", color=plots.ORANGE, linewidth=7, label="by patients alone")
@@ -48,7 +50,8 @@ def what_eleven_lesions_show(both):
     for y, (row, lead) in enumerate(leads.items()):
         for shift, seeds, colour in ((-0.14, 1, plots.BLUE), (0.14, 3, plots.GREEN)):
             ends = [computations.shown_by_eleven(results, row, seeds) for results in both]
-            axes.plot(sorted(ends), [y + shift] * 2, "-", color=colour, linewidth=6)
+            axes.plot(sorted(ends), [y + shift] * 2, "-", color=colour, linewidth=6,
+                      solid_capstyle="butt")  # fmt: skip
         axes.plot(lead, y, "D", color=plots.ORANGE, markersize=7)
     kindest = statistics.detectable(0.05, computations.LESIONS)
     axes.axvline(kindest, color=plots.MUTED, linestyle=":", linewidth=1.5)
