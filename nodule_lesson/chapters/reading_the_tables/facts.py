@@ -129,7 +129,9 @@ def eleven(both, found):
     kindest = statistics.detectable(0.05, computations.LESIONS)
     assert max(leads.values()) < min(shown[3]) < min(shown[1])
     assert [row for row in leads if leads[row] > kindest] == ["unet", "deeplabv3+"]
-    longer = [statistics.detectable(sd, computations.LESIONS) for sd in computations.spreads(found)]
+    longer = [
+        statistics.detectable(sd, computations.LESIONS) for sd in computations.spreads(found)
+    ]
     assert max(longer) < max(shown[1]), "the text says that they scatter less"
     ends = sorted({f"{min(longer):.2f}", f"{max(longer):.2f}"})
     return {
@@ -211,7 +213,6 @@ def words_of_the_protocol():
         "count": f"{count}",
         "some-by-chance": f"{1 - (1 - evidence.LEVEL) ** count:.0%}",
     }
-
 
 
 def weights(first, second):
