@@ -6,7 +6,7 @@ from scipy import stats
 from nodule_lesson.chapters.reading_the_tables import computations, live
 from nodule_lesson.evaluation import statistics
 from nodule_lesson.experiments import evidence, paper
-from nodule_lesson.experiments.claims import misses_and_contours, missed_and_found
+from nodule_lesson.experiments.claims import missed_and_found, misses_and_contours
 from nodule_lesson.experiments.grid import PROFILES
 from nodule_lesson.glue import signed
 
