@@ -9,8 +9,8 @@ estimated from the laptop's runs on real slices. The effect of a clinic was unkn
 runs: power is given for none, and for one as large as that of a seed. `null`, with --null: how
 many pairs of seeds of one method among the finished runs are called different.
 
-    python studies/coverage.py --out book/results/coverage.json
-    python studies/coverage.py --null --out book/results/coverage.json
+    python studies/coverage.py --out book/results/experiments/coverage.json
+    python studies/coverage.py --null --out book/results/experiments/coverage.json
 """
 
 import argparse

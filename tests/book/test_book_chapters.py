@@ -27,7 +27,6 @@ LONGER = (
     "against_the_classics",
     "transfer_learning",
     "taking_apart",
-    "reading_the_tables",
 )
 
 

@@ -4,10 +4,8 @@ import torch
 from scipy import ndimage
 
 from nodule_lesson import experiments, std
-from nodule_lesson.evaluation import statistics
-from nodule_lesson.experiments import claims, paper
-from nodule_lesson.experiments.grid import TABLES
-from nodule_lesson.glue import format_difference
+from nodule_lesson.chapters.reading_the_tables import computations
+from nodule_lesson.experiments import evidence, grid
 from nodule_lesson.live.scenes import scene
 
 
@@ -23,36 +21,35 @@ def pieces_left():
     return {name: format(number, ",") for name, number in left.items()}
 
 
-def what_came_out():
-    """The numbers of the short trainings, on simulated and on real slices."""
-    both = {"s": experiments.read("simulated"), "r": experiments.read("real")}
-    printed = {row for rows in TABLES.values() for row in rows}
-    texts, fitted = {}, []
-    for letter, results in both.items():
-        texts[f"index-lesions-{letter}"] = f"{len(results.lesions['large']['lesion']):,}"
-        for key, row in (("printed", "printed iteration"), ("proposed", "proposed")):
-            texts[f"index-{key}-{letter}"] = format(results.mean(row)[0], ".2f")
-        for key, pair in (
-            ("parts", ("proposed", "backbone")),
-            ("start", ("transfer", "proposed")),
-        ):
-            texts[f"index-{key}-{letter}"] = format_difference(results.compare(*pair))
-        fitted += [claims.train_dice(results, row).mean() for row in printed]
-        assert {len(results.runs_of(row)) for row in printed} == {3}
-        assert not printed - {*results.rows}
-        assert len(results.runs_of("printed iteration")) == 1
-        assert results.mean("printed iteration")[0] < 0.1 < results.mean("proposed")[0]
-        assert results.compare("transfer", "proposed").sign == 1
-    assert [r.compare("proposed", "backbone").sign for r in both.values()] == [1, 0]
-    first, second = sorted((row[2] for row in paper.TABLE1.values()), reverse=True)[:2]
-    sees = [
-        statistics.detectable(results.compare("proposed", row).sd, 11)
-        for results in both.values()
-        for row in claims.RIVALS
-    ]
-    assert first - second < min(sees) and max(fitted) < 0.9
-    return texts | {
-        "index-fitted": format(max(fitted), ".2f"),
+def what_came_out(found=None):
+    """How far the runs are, what is decided, and what eleven lesions show.
+
+    found: an `evidence.Evidence`, None for the finished runs on real slices. The sentence on the
+    leads is held by `reading_the_tables.facts.eleven`.
+    """
+    found = evidence.read("real") if found is None else found
+    runs = [run for stage in ("1", "2", "4") for run in grid.runs_of_stage(stage)]
+    keys = {(run.row.name, run.clinic, run.seed) for run in runs}
+    ended = len(keys & {(row, *key) for row in found.rows for key in found.runs_of(row)})
+    progress = f"All {len(keys)} trainings of the paper's tables and of its claims have ended."
+    if ended < len(keys):
+        progress = (
+            f"The paper's tables are being trained again: {ended} of {len(keys)} trainings have "
+            "ended."
+        )
+    verdicts = [one.verdict for one in found.primary()]
+    decisions = (
+        f"Of the {len(verdicts)} comparisons that we fixed beforehand, "
+        f"{verdicts.count(evidence.DECIDED)} are decided, {verdicts.count(evidence.OPEN)} are "
+        f"open, and {verdicts.count(evidence.NOT_RUN)} still wait."
+    )
+    short = [experiments.read(data) for data in ("simulated", "real")]
+    leads = computations.leads()
+    sees = [computations.shown_by_eleven(one, row, 1) for one in short for row in leads]
+    assert max(leads.values()) < min(sees)
+    return {
+        "index-progress": progress,
+        "index-decisions": decisions,
         "index-sees": f"{min(sees):.2f} to {max(sees):.2f}",
-        "index-leads": format(first - second, ".3f"),
+        "index-leads": f"{min(leads.values()):.3f} to {max(leads.values()):.3f}",
     }

@@ -9,43 +9,6 @@ from nodule_lesson.chapters.exercise import Exercise
 from nodule_lesson.evaluation.statistics import power
 
 
-def _parts(values, patients, drawn):
-    """The values of each drawn patient."""
-    return [values[patients == name] for name in drawn]
-
-
-def _drawn_sum(*draw):
-    return np.concatenate(_parts(*draw)).sum()
-
-
-# function(values, patients, drawn) -> the mean of one draw of the bootstrap by patient. values,
-# patients: (N,), one number and one name a lesion. drawn: names of the drawn patients, with
-# repeats. All lesions of a drawn patient count, as often as the patient was drawn.
-one_draw = Exercise(
-    ask=(
-        np.array([0.9, 0.85, 0.7, 0.1, 0.55, 0.65, 0.3]),
-        np.array(["a", "a", "a", "b", "c", "c", "d"]),
-        np.array(["a", "b", "b", "c", "c"]),
-    ),
-    right=lambda *draw: np.concatenate(_parts(*draw)).mean(),
-    mistakes={
-        "a patient who was drawn twice counts once here: np.isin loses the repeats.":
-            lambda v, p, d: v[np.isin(p, d)].mean(),
-        "this is the mean of the patients' means: a patient with many lesions has as many votes.":
-            lambda *draw: np.mean([part.mean() for part in _parts(*draw)]),
-        "this is the mean of all lesions; only those of the drawn patients belong.":
-            lambda v, p, d: v.mean(),
-        "this is the sum: divide it by the number of lesions drawn.": _drawn_sum,
-        "this divides by the number of patients drawn, not of lesions.":
-            lambda v, p, d: _drawn_sum(v, p, d) / len(d),
-        "this divides by the number of all lesions, not of those drawn.":
-            lambda v, p, d: _drawn_sum(v, p, d) / len(v),
-        "this takes one lesion of each drawn patient; all of them come along.":
-            lambda *draw: np.mean([part[0] for part in _parts(*draw)]),
-    },
-)  # fmt: skip
-
-
 @cache
 def _fewest(difference, sd, wanted=0.8, level=0.05):
     return next(n for n in range(2, 10_000) if power(difference, sd, n, level) >= wanted)
@@ -135,5 +98,56 @@ split = Exercise(
             _split(_of_all),
         "d is taken over the lesions that both found; each method has its own.":
             _split(_of_common),
+    },
+)  # fmt: skip
+
+
+def _clinics(difference, clinic, run, lesion, lesions, seeds, found=1.960 + 0.842):
+    """How many clinics, not rounded: negative or infinite where no number is enough."""
+    allowed = (difference / found) ** 2 - lesion**2 / lesions
+    return np.float64(clinic**2 + run**2 / seeds) / allowed
+
+
+def _whole(clinics, rounded=np.ceil):
+    return rounded(clinics) if 0 < clinics < np.inf else np.inf
+
+
+# function(difference, clinic, run, lesion, lesions, seeds) -> the fewest clinics C with which
+# 80 % of tests find the difference: (1.960 + 0.842) sqrt(V) <= difference for
+# V = clinic^2 / C + run^2 / (C seeds) + lesion^2 / lesions; inf where no number is enough.
+# clinic, run, lesion: standard deviations of their parts of a difference of Dice. lesions, seeds:
+# how many lesions are tested, and how many trainings each clinic has.
+clinics_needed = Exercise(
+    ask=[
+        (0.05, 0.04, 0.05, 0.10, 130, 3),
+        (0.05, 0.04, 0.05, 0.10, 130, 1),
+        (0.03, 0.03, 0.02, 0.08, 200, 2),
+        (0.05, 0.04, 0.05, 0.10, 11, 3),
+    ],
+    right=lambda *design: _whole(_clinics(*design)),
+    mistakes={
+        "with the eleven lesions of the last call no number of clinics is enough: the part of the "
+        "lesions alone is too large, and the answer is np.inf.": (
+            lambda *design: _whole(_clinics(*design)) if design[4] > 11
+            else np.ceil(_clinics(*design)),
+            lambda *design: _whole(_clinics(*design)) if design[4] > 11 else 1.0,
+            lambda *design: _whole(_clinics(*design)) if design[4] > 11 else 0.0,
+        ),
+        "more seeds do not average the clinics away: divide clinic**2 by C alone.":
+            lambda d, c, r, s, n, seeds: _whole(_clinics(d, c / np.sqrt(seeds), r, s, n, seeds)),
+        "the clinics are missing: each clinic has its own effect as well.":
+            lambda d, c, r, s, n, seeds: _whole(_clinics(d, 0, r, s, n, seeds)),
+        "each clinic has several trainings: divide run**2 by C times seeds.":
+            lambda d, c, r, s, n, seeds: _whole(_clinics(d, c, r, s, n, 1)),
+        "all clinics are tested on the same lesions: more clinics do not shrink the last part.":
+            lambda d, c, r, s, n, seeds: np.ceil(
+                (c**2 + r**2 / seeds + s**2 / n) * (2.802 / d) ** 2),
+        "this rounds down, and finds the difference in less than 80 %.":
+            lambda *design: _whole(_clinics(*design), np.floor),
+        "this is not a whole number of clinics.":
+            lambda *design: _whole(_clinics(*design), lambda clinics: clinics),
+        "this finds the difference in one half of the tests: the difference has to be 2.802 "
+        "standard errors, not 1.960.":
+            lambda *design: _whole(_clinics(*design, found=1.960)),
     },
 )  # fmt: skip

@@ -70,7 +70,7 @@ mount("eleven_lesions", (ui) => {
     x: "lesions", y: "% of tests", xRange: [Math.log(FEWEST), Math.log(MOST)], yRange: [0, 100],
     label: "Share of tests that name the better method and the worse one, over the number of lesions" });
   const show = ui.readouts(["your mean, 95 % interval", "you would say", "mean of all lesions",
-    "right, wrong of 1,000"]);
+    "of 1,000 tests: right, wrong"]);
   ui.button("Draw others", () => {
     ui.controls.draw.set((ui.parameters.draw % DRAWS) + 1);
     ui.update();

@@ -27,12 +27,13 @@ PAIRS = {
     "all free − S9 frozen": ("transfer", "freeze S9"),
 }
 CAPTION = (
-    "<strong>Live.</strong> Two methods have outlined the same lesions, many of them, so we know "
-    "which is better (dotted green). You test only a few: each point is one of yours, its Dice by "
-    "the first method minus that by the second. The bar is your mean with its 95 % interval. "
-    "Press “Draw others” a few times, and watch what you would say. Lower left, the means of "
-    "1,000 such tests, red where they have the wrong sign; lower right, how many of the 1,000 "
-    "would name the better method, or the worse one, for each number of lesions."
+    "<strong>Live.</strong> Networks of two methods have outlined the same lesions, many of them, "
+    "so we know which are better on these (dotted green). You test only a few: each point is one "
+    "of yours, its Dice by the first method minus that by the second, means over three seeds. The "
+    "bar is your mean with its 95 % interval. Press “Draw others” a few times, and watch what you "
+    "would say. Lower left, the means of 1,000 such tests, red where they have the wrong sign; "
+    "lower right, how many of the 1,000 would name the better method, or the worse one, for each "
+    "number of lesions."
 )
 ALT = (
     "Above, points along an axis of Dice differences with a bar for their mean and its interval "
