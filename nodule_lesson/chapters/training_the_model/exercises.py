@@ -119,7 +119,7 @@ plateau = Exercise(
         "the s is missing, or taken as 1.": lambda loss, n, s: _logit(loss / (1 - loss) / n),
         "the sum runs over all pixels: divide by their number.":
             lambda loss, n, s: np.log(s * loss / (1 - loss)),
-        "the sum of the probabilities stands in the denominator of the loss as well: L = S/(S + s).":
+        "the sum of the probabilities stands in the denominator as well: L = S/(S + s).":
             lambda loss, n, s: _logit(s * loss / n),
     },
     tolerance=1e-9,
@@ -130,7 +130,7 @@ plateau = Exercise(
 # w·f + b gets from the logit 0 to u < 0, where no weight moves by more than `rate` per step and
 # the features f >= 0 stay as they are: an array.
 steps = Exercise(
-    ask=[(-8.3, np.array([0.4, 0.0, 0.7, 0.4]), 1e-3), (-3.0, np.array([2.0, 1.5]), 0.01)],
+    ask=[(-8.3, np.array([0.4, 0.0, 0.7, 0.45]), 1e-3), (-3.0, np.array([2.0, 1.5]), 0.01)],
     right=lambda u, f, rate: np.ceil(-u / (rate * (1 + f.sum()))),
     mistakes={
         "the bias moves as well, by `rate` per step.":
