@@ -35,13 +35,13 @@ CONTROLS = (
     Slider("logit", "start z", LOWEST, HIGHEST, 0.1, -1.0, "the logit outside nodules"),
 )
 CAPTION = (
-    "<strong>Live.</strong> A toy of ten slices: the network gives all pixels outside nodules one "
-    "logit z, so one probability (the lower axes), and those inside nodules z + contrast. "
-    "Training moves z alone. Upper left, a slice with a nodule at the start; lower left, where descent "
-    "ends (red: what is marked; grey: the nodule). Upper right, the loss for every z: the blue dot is "
-    "the start, the orange one the end. Lower right, how strongly nodules pull z up and all other "
-    "pixels pull it down. With eight empty slices the network knows its nodules well, and still "
-    "ends with nothing marked."
+    "<strong>Live.</strong> A toy of ten slices: the network gives all pixels outside nodules"
+    " one logit z, so one probability (the lower axes), and those inside nodules z + "
+    "contrast. Training moves z alone. Upper left, a slice with a nodule at the start; lower "
+    "left, where descent ends (red: what is marked; grey: the nodule). Upper right, the loss "
+    "for every z: the blue dot is the start, the orange one the end. Lower right, how "
+    "strongly nodules pull z up and all other pixels pull it down. With eight empty slices "
+    "the network knows its nodules well, and still ends with nothing marked."
 )
 ALT = (
     "Two small square fields, the first pale blue with a marked disc, the second white with the "
