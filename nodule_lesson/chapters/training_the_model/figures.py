@@ -18,7 +18,7 @@ def twenty_slices_by_heart(sound, broken):
     axes.plot(*sound[1][[0, 2]], "o-", color=plots.BLUE, markersize=3, label="sound")
     axes.plot(*broken[1][[0, 2]], "s--", color=plots.ORANGE, markersize=3, label="masks mixed up")
     axes.set(xlabel="step", ylabel="mean Dice of the slices", ylim=(0, 1.03))
-    axes.legend(loc="center right")
+    axes.legend(loc="lower right")
 
 
 def empty_slices(curves, pixels):
