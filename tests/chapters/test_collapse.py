@@ -40,6 +40,9 @@ def by_pixels(z_in, z_out, p):
         total += np.mean([dice(*pair) for pair in zip(logits, truths, strict=True)])
     if p["loss"].startswith("Dice of the batch"):
         total += dice(whole, all_truths)
+    if p["loss"].startswith("Dice by nodule"):
+        pairs = [pair for pair in zip(logits, truths, strict=True) if pair[1].any()]
+        total += np.mean([dice(*pair) for pair in pairs])
     if p["loss"].endswith("cross-entropy"):
         total -= np.mean(all_truths * log_expit(whole) + (1 - all_truths) * log_expit(-whole))
     return total
@@ -92,6 +95,7 @@ def test_what_the_chapter_says_of_it():
     (_, _, before), (_, _, after) = ends()
     assert (before, after) == (figure.NODULES, figure.NOTHING)
     assert ends(loss=figure.BATCH_BOTH)[1][2] == figure.NODULES
+    assert ends(loss=figure.NODULE_BOTH)[1][2] == figure.NODULES
     assert ends(empty=0)[1][2] == figure.NODULES
     # A constant answer to slices with a nodule: up or down, at the area of the chapter.
     constant = {"loss": figure.PER_SLICE, "empty": 0, "contrast": 0}

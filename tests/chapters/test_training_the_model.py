@@ -1,16 +1,18 @@
 """The chapter *Training the model*: what it says of losses, and the numbers of its text."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import approx_fprime, brentq
+from scipy.special import expit
 from torch import nn
 
 from nodule_lesson.chapters.training_the_model import computations, facts
+from nodule_lesson.experiments import results
 from nodule_lesson.training import fit
+from nodule_lesson.training.losses import dice_loss
 
 
 def loss(p, area, pixels, smooth, rest=None):
@@ -89,13 +91,6 @@ def test_what_is_learned_by_heart():
         facts.by_heart(sound, sound)
 
 
-def test_the_loss_of_the_silent_run_falls():
-    fates, losses = ["marks next to nothing", "alive", "alive"], np.array([9, 8, 7, 4, 3, 2, 1.0])
-    assert facts.silent_run(fates, losses) == {"collapse-early": "8.00", "collapse-late": "2.00"}
-    with pytest.raises(AssertionError):
-        facts.silent_run(fates[::-1], losses)
-
-
 def test_slices_are_counted_below_the_border():
     areas = np.array([10, 20, 30, 40])
     assert facts.slices_below_the_border(areas, {64: 20.5, 128: 40.4}) == {
@@ -145,49 +140,6 @@ def test_the_contrasts_are_where_the_losses_turn():
     assert float(texts["known-odds-batch"]) == pytest.approx(of_batch, abs=0.51)
 
 
-def test_the_paragraph_on_missed_lesions_is_of_trainings_that_miss_some(monkeypatch):
-    """Of four lesions ResUNet misses three, ResUNet++ two, the proposed network none."""
-    dice = {"resunet": [0, 0, 0, 0.9], "resunet++": [0, 0, 0.5, 0.9], "proposed": [0.5] * 4}
-    means = {
-        ("resunet", "precision"): 0.95,
-        ("resunet", "sensitivity"): 0.25,
-        ("resunet++", "precision"): 0.92,
-        ("resunet++", "sensitivity"): 0.4,
-        ("proposed", "sensitivity"): 0.7,
-    }
-    results = SimpleNamespace(
-        rows=tuple(dice),
-        runs=[0] * 7,
-        scores=lambda row: np.array([dice[row]]),
-        mean=lambda row, measure: (means[row, measure], 0, 1),
-    )
-    monkeypatch.setattr(facts.experiments, "read", lambda name: results)
-    assert facts.missed_lesions() == {
-        "trainings": "14",
-        "resunet-missed": "75%",
-        "resunet-precision": "0.95",
-        "resunet-sensitivity": "0.25",
-        "resunet++-precision": "0.92",
-        "resunet++-sensitivity": "0.40",
-    }
-    dice["proposed"] = [0] * 4
-    with pytest.raises(AssertionError):  # a training that has collapsed
-        facts.missed_lesions()
-
-
-def test_the_slim_training_is_counted():
-    has_nodule = torch.tensor([1.0, 0.0, 1.0, 1.0] * 100)
-    curve = [(40, 0.1, 0.9), (80, 0.7, 0.8)]
-    assert facts.slim_training(200, 5, 12.4, has_nodule, curve) == {
-        "slim-steps": "200",
-        "slim-images": "1,000",
-        "slim-seconds": "12",
-        "slim-share": "75%",
-    }
-    with pytest.raises(AssertionError):  # each crop was seen ten times
-        facts.slim_training(800, 5, 12.4, has_nodule, curve)
-
-
 def test_scores_of_the_slim_model():
     has_nodule = np.array([True, True, True, False, False])
     score = np.array([0.0, 0.6, 0.9])
@@ -207,72 +159,46 @@ def test_scores_of_the_slim_model():
     }
 
 
-def test_the_shipped_model_had_more_steps_and_harder_slices(monkeypatch):
-    card = {
-        "recipe": {"steps": {"64": 900, "128": 300}, "batches": {"64": [7, 3]}},
-        "scores": {"simulated patients": {"mean_dice": 0.7, "slices": 100}},
-    }
-    monkeypatch.setattr(facts, "model_card", lambda name: card)
-    assert facts.shipped_model(np.array([0.8, 0.9]), 400) == {
-        "shipped-times": "3",
-        "shipped-dice": "0.70",
-        "shipped-slices": "100",
-    }
-    assert facts.batches_of_the_shipped_networks() == {"shipped-yes": "7", "shipped-no": "3"}
+def test_the_plateau_is_the_loss_of_an_empty_slice():
+    texts = facts.plateau()
+    for u in (-5, -9, -11):
+        probability = torch.full((1, 4096), float(expit(u)), dtype=torch.float64)
+        value = dice_loss(probability, torch.zeros_like(probability)).item()
+        assert texts[f"plateau-{-u}"] == f"{value:.2f}"
+    for side, name in ((64, "plateau-half"), (32, "plateau-half-32")):
+        half = brentq(lambda u, n=side**2: n * expit(u) / (1 + n * expit(u)) - 0.5, -20, 0)
+        assert texts[name] == f"{-half:.1f}"
+
+
+def test_two_heads_are_told_apart():
+    slow = np.array([[25, 50], [-1.0, -2.0], [0.99, 0.95]])
+    fast = np.array([[25, 50], [-9.0, -12.0], [0.3, 0.1]])
+    texts = facts.two_heads({"U-Net": slow, "ResUNet": fast})
+    assert texts["heads-unet"] == "2.0" and texts["heads-resunet-loss"] == "0.30"
     with pytest.raises(AssertionError):
-        facts.shipped_model(np.array([0.7]), 400)
+        facts.two_heads({"U-Net": fast, "ResUNet": slow})
 
 
-def test_learning_rates_are_those_that_the_chapter_names():
-    rates = computations.learning_rates(200)
-    constant, staircase, one_cycle = rates.values()
-    assert set(constant) == {1e-3}
-    assert staircase == pytest.approx([1e-3 * 0.75 ** (k // 20) for k in range(200)])
-    assert one_cycle.argmax() == 39 and one_cycle.max() == pytest.approx(3e-3)
-    assert one_cycle[0] == pytest.approx(3e-3 / 25) and one_cycle[-1] < 1e-7
-    texts = facts.staircase(rates[computations.STAIRCASE])
-    assert texts == {"staircase-end": f"{0.75**9:.3f}"}
+def test_readings_and_short_trainings_hold_on_the_stored_runs():
+    """The means of the small tests, from the files themselves."""
+    folder = results.results_folder() / "simulated-choice"
+    texts = facts.readings()
+    for network in ("unet", "proposed"):
+        for over in ("slice", "batch", "nodule"):
+            files = folder.glob(f"{network}-Dice-by-{over}-clinic?-seed0.json")
+            dice = [json.loads(file.read_text())["scores"]["small"]["dice"] for file in files]
+            assert len(dice) == 3
+            assert texts[f"{network}-{over}"] == f"{np.mean(dice):.3f}"
+    assert 0 < float(facts.short_trainings()["short-simulated-resunet"]) < 0.4
 
 
-def test_projected_times_are_images_by_speed():
-    """Work such that a T4 does one image per second at an eighth of its peak."""
-    head, rows = facts.projected_times(65e12 / 8, pretraining=3600, fine_tuning=7200, rows=2)
-    assert all(len(row) == len(head) for row in rows)
-    assert rows[0] == ["T4 (Colab)", "1", "3.0 h", "2.2 h", "60 min"]
-    assert rows[2][1:3] == ["5", "38 min"]  # 312 / 65 = 4.8 images per second
+def test_the_answers_below_the_figure_hold():
+    assert 0 <= int(facts.answers_of_the_figure()["most-empty"]) < 8
 
 
-def test_the_profiles_on_a_t4_are_steps_times_batch(monkeypatch):
-    profile = {"pretrain_steps": 360, "steps": 60, "batch": 10, "folds": 5}
-    profiles = {
-        "colab": SimpleNamespace(**profile, side=64, checkpoint_every=50),
-        "paper": SimpleNamespace(**profile, side=128),
-    }
-    monkeypatch.setattr(facts.grid, "PROFILES", profiles)
-    small = SimpleNamespace(multiply_adds=65e12 / 8 / 6 / 4)  # a quarter of the work at 128x128
-    monkeypatch.setattr(facts, "summary", lambda model, side: small)
-    assert facts.on_a_t4(65e12 / 8, pretraining=5 * 3600) == {
-        "colab-images": "4,200",
-        "colab-minutes": f"{4200 / 4 / 60:.0f}",
-        "every": "50",
-        "paper-pre-hours": "1.0",
-        "paper-folds-minutes": "50",
-    }
-    with pytest.raises(AssertionError):  # not forty of two hundred epochs
-        facts.on_a_t4(65e12 / 8, pretraining=3600)
-
-
-def test_the_speed_is_read_where_its_results_are(tmp_path):
-    path = tmp_path / "training_speed.json"
-    assert facts.training_speed(path) == {}
-    rows = [
-        {"contender": "a plain loop", "images_a_second": 50.0, "times_plain": 1.0},
-        {"contender": "fit, 32 bits", "images_a_second": 48.6, "times_plain": 0.972},
-    ]
-    result = {"setting": {"device": "cpu", "network": "slim"}, "rows": rows}
-    path.write_text(json.dumps(result), encoding="utf-8")
-    assert facts.training_speed(path) == {"speed-fit": "49", "speed-times": "0.97"}
-    rows[1]["times_plain"] = 1.4
-    path.write_text(json.dumps(result), encoding="utf-8")
-    with pytest.raises(AssertionError):  # then "no faster" is wrong
-        facts.training_speed(path)
+def test_crops_of_the_chapter_move_image_and_mask_together():
+    images, masks, patients, test = computations.slices()
+    x, y, has_nodule = computations.crops(images[:5], images[:5] > 0.5, 48, times=3)
+    assert x.shape == (15, 1, 48, 48) and torch.equal(x > 0.5, y > 0)
+    np.testing.assert_array_equal(x[:5, 0].numpy(), images[:5, 40:88, 40:88])
+    assert not set(patients[test]) & set(patients[~test])

@@ -98,65 +98,60 @@ step = Exercise(
 )  # fmt: skip
 
 
-def _listed(rate):
-    return lambda first, decay, every, epochs: [
-        rate(first, decay, every, k) for k in range(epochs)
-    ]
+def _logit(p):
+    return np.log(p / (1 - p))
 
 
-# function(first, decay, every, epochs) -> the learning rate of each epoch, a list: `first` in
-# epoch 0, times `decay` after every `every` epochs.
-rates = Exercise(
-    ask=(0.004, 0.7, 3, 11),
-    right=_listed(lambda f, d, n, k: f * d ** (k // n)),
+# function(loss, pixels, smooth) -> the logit that all pixels of an empty slice have if its Dice
+# loss is `loss`, an array.
+plateau = Exercise(
+    ask=(np.array([0.9, 0.5, 0.1]), 256, 2.0),
+    right=lambda loss, n, s: _logit(s * loss / (1 - loss) / n),
     mistakes={
-        "the rate falls in every epoch; it stays for `every` of them. Use whole division, //.":
-            _listed(lambda f, d, n, k: f * d ** (k / n)),
-        "this multiplies by decay in every epoch.": _listed(lambda f, d, n, k: f * d**k),
-        "one epoch early: epochs count from 0, so the first fall comes after `every` of them.":
-            _listed(lambda f, d, n, k: f * d ** ((k + 1) // n)),
-        "the first rate falls at once: epoch 0 has `first` itself.":
-            _listed(lambda f, d, n, k: f * d ** (k // n + 1)),
-        "this takes `decay` away; it multiplies.": _listed(lambda f, d, n, k: f - d * (k // n)),
-        "this multiplies by decay times the number of falls; it multiplies once for each fall.":
-            _listed(lambda f, d, n, k: f * d * (k // n) if k >= n else f),
-        "this falls once and never again.": _listed(lambda f, d, n, k: f * d if k >= n else f),
-        "this multiplies by 1 - decay.": _listed(lambda f, d, n, k: f * (1 - d) ** (k // n)),
-        "this grows: it divides by decay.": _listed(lambda f, d, n, k: f / d ** (k // n)),
+        "this is the probability; the question is for its logit.":
+            lambda loss, n, s: s * loss / (1 - loss) / n,
+        "this takes Dice for the loss, which is 1 minus it.":
+            lambda loss, n, s: _logit(s * (1 - loss) / loss / n),
+        "the sign: a small probability has a negative logit.":
+            lambda loss, n, s: -_logit(s * loss / (1 - loss) / n),
+        "ln p is the logit for small p only: divide by 1 - p first.":
+            lambda loss, n, s: np.log(s * loss / (1 - loss) / n),
+        "the s is missing, or taken as 1.": lambda loss, n, s: _logit(loss / (1 - loss) / n),
+        "the sum runs over all pixels: divide by their number.":
+            lambda loss, n, s: np.log(s * loss / (1 - loss)),
+        "the sum of the probabilities stands in the denominator as well: L = S/(S + s).":
+            lambda loss, n, s: _logit(s * loss / n),
     },
     tolerance=1e-9,
 )  # fmt: skip
 
 
-def _slope(p, area, pixels, smooth, double=2):
-    """The derivative of 1 - (double p area + smooth) / (p pixels + area + smooth)."""
-    above, below = double * p * area + smooth, p * pixels + area + smooth
-    return -(double * area * below - above * pixels) / below**2
-
-
-# function(p, area, pixels, smooth) -> dL/dp of the Dice loss of one slice. Every one of `pixels`
-# pixels has the probability p, `area` of them belong to a nodule: an array of areas, one of them
-# 0.
-pull = Exercise(
-    ask=(0.2, np.array([0.0, 20.0, 45.0, 300.0]), 4096, 2.0),
-    right=_slope,
+# function(u, features, rate) -> the least number of Adam's steps, a whole number, in which a head
+# w·f + b gets from the logit 0 to u < 0, where no weight moves by more than `rate` per step and
+# the features f >= 0 stay as they are: an array.
+steps = Exercise(
+    ask=[(-8.3, np.array([0.4, 0.0, 0.7, 0.45]), 1e-3), (-3.0, np.array([2.0, 1.5]), 0.01)],
+    right=lambda u, f, rate: np.ceil(-u / (rate * (1 + f.sum()))),
     mistakes={
-        "the sign: this is the derivative of Dice; the loss is 1 minus it.":
-            lambda p, a, n, s: -_slope(p, a, n, s),
-        "this takes the denominator for a constant; the sum of p moves with p, too.":
-            lambda p, a, n, s: -2 * a / (p * n + a + s),
-        "this is the derivative with respect to the logit: without p (1 - p), please.":
-            lambda p, a, n, s: _slope(p, a, n, s) * p * (1 - p),
-        "the denominator of a quotient's derivative is a square.":
-            lambda p, a, n, s: _slope(p, a, n, s) * (p * n + a + s),
-        "this leaves out s.": lambda p, a, n, s: _slope(p, a, n, 0),
-        "the sum of p runs over all pixels, those of the nodule included.":
-            lambda p, a, n, s: _slope(p, a, n - a, s),
-        "the overlap counts twice in Dice.": lambda p, a, n, s: _slope(p, a, n, s, double=1),
-        "this is the derivative per pixel: divide by nothing, p is common to all.":
-            lambda p, a, n, s: _slope(p, a, n, s) / n,
-        "this is the loss, not its derivative.":
-            lambda p, a, n, s: 1 - (2 * p * a + s) / (p * n + a + s),
+        "the bias moves as well, by `rate` per step.":
+            lambda u, f, rate: np.ceil(-u / (rate * f.sum())),
+        "each weight moves the logit by the rate times its own feature: add all features.":
+            (
+                lambda u, f, rate: np.ceil(-u / rate),
+                lambda u, f, rate: np.ceil(-u / (rate * (1 + f.max()))),
+                lambda u, f, rate: np.ceil(-u / (rate * (1 + f.mean()))),
+            ),
+        "Adam's step is `rate` for each weight, not for all weights together: no root of squares.":
+            lambda u, f, rate: np.ceil(-u / (rate * np.sqrt(1 + (f**2).sum()))),
+        "this counts the weights; each acts in proportion to its feature.":
+            lambda u, f, rate: np.ceil(-u / (rate * (1 + len(f)))),
+        "round up: a step that is left out leaves the head short of u.":
+            (
+                lambda u, f, rate: -u / (rate * (1 + f.sum())),
+                lambda u, f, rate: np.floor(-u / (rate * (1 + f.sum()))),
+            ),
+        "a number of steps is positive, and u is negative.":
+            lambda u, f, rate: u / (rate * (1 + f.sum())),
     },
     tolerance=1e-9,
 )  # fmt: skip

@@ -1,23 +1,28 @@
-"""Numbers in the text on training the model. Each function returns texts by name, except for
-`projected_times`, which returns a table.
+"""Numbers in the text on training the model. Each function returns texts by name.
 
 The chapter's own `slope(p, area, pixels, s=1)` is handed over: dL/dp of the Dice loss of one slice
 in which every pixel has the probability p.
 """
 
-import json
 import math
 
 import numpy as np
 
 from nodule_lesson import experiments
+from nodule_lesson.chapters.training_the_model.live import (
+    BATCH_BOTH,
+    NODULE_BOTH,
+    NODULES,
+    NOTHING,
+    PER_SLICE,
+    compute,
+    defaults,
+)
 from nodule_lesson.evaluation.statistics import interval
-from nodule_lesson.experiments import grid
-from nodule_lesson.networks import build_model, model_card, summary
+from nodule_lesson.experiments import evidence
+from nodule_lesson.networks import model_card
 
-# Dense 16-bit operations per second, 1e12, from the makers' data sheets.
-PEAKS = {"T4 (Colab)": 65, "L4 (Colab)": 121, "A100": 312, "H100 or H200": 989}
-SHARE_OF_PEAK = 1 / 8  # assumed
+HEADS = {"normalised": ("unet", "deeplabv3+"), "free": ("resunet", "resunet++")}
 
 
 def size_of_the_test(patients, test, has_nodule):
@@ -57,18 +62,6 @@ def by_heart(sound, broken):
 
 
 # --- a network that answers nothing --------------------------------------------------------------
-
-
-def silent_run(fates, losses):
-    """The loss of the silent run at its beginning and at its end.
-
-    Holds what became of the three trainings, and the sentence that the loss falls all the same.
-    fates: what the chapter says of each run. losses: of the first run, over time.
-    """
-    assert list(fates) == ["marks next to nothing", "alive", "alive"]
-    early, late = losses[:3].mean(), losses[-3:].mean()
-    assert late < early / 2
-    return {"collapse-early": f"{early:.2f}", "collapse-late": f"{late:.2f}"}
 
 
 def slices_below_the_border(areas, borders):
@@ -129,53 +122,149 @@ def batches_of_the_shipped_networks():
     return {"shipped-yes": f"{with_nodule}", "shipped-no": f"{without}"}
 
 
-def missed_lesions():
-    """How many lesions ResUNet misses in the experiments, and what both ResUNets mark.
+def answers_of_the_figure():
+    """Holds the answers below the live figure.
 
-    Holds the paragraph that no training collapsed, and that two networks were on the way there.
+    Returns how many empty slices of ten there may be, with the figure's other values as they are.
     """
-    results = {name: experiments.read(name) for name in ("simulated", "real")}
-    missed = {
-        name: {row: (kind.scores(row) == 0).mean(1) for row in kind.rows}
-        for name, kind in results.items()
+
+    def end(**changes):
+        return compute({**defaults(), **changes})["predictions"][1][2]
+
+    assert end() == NOTHING and end(loss=BATCH_BOTH) == end(loss=NODULE_BOTH) == NODULES
+    kept = [count for count in range(10) if end(empty=count) == NODULES]
+    assert kept == list(range(len(kept)))
+    alone = {"loss": PER_SLICE, "empty": 9, "contrast": 0}
+    assert end(**alone, logit=-3.0) == NOTHING
+    return {"most-empty": f"{kept[-1]}"}
+
+
+def plateau(pixels=64**2):
+    """The loss of an empty slice whose pixels share one logit, and where it is one half; s = 1.
+
+    Holds the sentence that it is above 0.9 down to a logit of -6.
+    """
+
+    def loss(u):
+        marked = pixels / (1 + math.exp(-u))
+        return marked / (1 + marked)
+
+    assert loss(-6) > 0.9 and loss(-9) < 0.35
+    half = -math.log(pixels - 1)
+    assert abs(loss(half) - 0.5) < 1e-12
+    return {
+        "plateau-half": f"{abs(half):.1f}",
+        "plateau-half-32": f"{math.log(32**2 - 1):.1f}",
+        **{f"plateau-{-u}": f"{loss(u):.2f}" for u in (-5, -9, -11)},
     }
-    assert all((shares < 0.99).all() for rows in missed.values() for shares in rows.values())
-    real = {row: shares.mean() for row, shares in missed["real"].items()}
-    assert max(real, key=real.get) == "resunet"
-    texts = {
-        "trainings": f"{sum(len(kind.runs) for kind in results.values())}",
-        "resunet-missed": f"{real['resunet']:.0%}",
+
+
+def two_heads(curves):
+    """Mean logits and losses of empty slices, of a U-Net and a ResUNet.
+
+    Holds the sentences that the ResUNet is past the middle of the plateau at the first look, and
+    the U-Net not at the last.
+    curves: by name an array of three rows: steps, mean logit and Dice loss of empty slices.
+    """
+    unet, resunet = curves["U-Net"], curves["ResUNet"]
+    half = -math.log(32**2 - 1)
+    assert resunet[1, 0] < half < unet[1, -1]
+    assert unet[2, -1] > 0.9 and resunet[2, 0] < 0.6
+    return {
+        "heads-first": f"{resunet[0, 0]:.0f}",
+        "heads-last": f"{unet[0, -1]:.0f}",
+        "heads-unet": f"{abs(unet[1, -1]):.1f}",
+        "heads-unet-loss": f"{unet[2, -1]:.2f}",
+        "heads-resunet": f"{abs(resunet[1, 0]):.1f}",
+        "heads-resunet-loss": f"{resunet[2, 0]:.2f}",
     }
-    proposed = results["real"].mean("proposed", "sensitivity")[0]
-    for row in ("resunet", "resunet++"):
-        precision = results["real"].mean(row, "precision")[0]
-        sensitivity = results["real"].mean(row, "sensitivity")[0]
-        assert precision > 0.9 and sensitivity < 0.5 < proposed
+
+
+def readings():
+    """What the stage "choice" of the experiments says of the three readings of the Dice loss.
+
+    Holds the sentences that by nodule is the best for both networks, that by slice the loss is
+    still high at the end, and that a faster rate moves lambda2.
+    """
+    found = evidence.read("simulated", "choice")
+    chosen, fast, means = evidence.choose(found)
+    assert chosen == "nodule" and fast
+    texts, last = {}, {}
+    for over in ("slice", "batch", "nodule"):
+        for network in ("unet", "proposed"):
+            row = f"{network} (Dice by {over})"
+            runs = found.runs_of(row).values()
+            last[network, over] = np.mean([np.mean(r["training"]["losses"][-5:]) for r in runs])
+            marked = np.mean([np.mean(np.array(r["false_positive_pixels"]) > 0) for r in runs])
+            texts[f"{network}-{over}"] = f"{means[row]:.3f}"
+            texts[f"{network}-{over}-loss"] = f"{last[network, over]:.2f}"
+            texts[f"{network}-{over}-marked"] = f"{marked:.0%}"
+            assert means[row] <= means[f"{network} (Dice by nodule)"]
+    assert all(last[n, "slice"] > last[n, "nodule"] + 0.2 for n in ("unet", "proposed"))
+    weights = {
+        name: np.mean([run["training"]["lambda2"][-1][1] for run in found.runs_of(row).values()])
+        for name, row in (
+            ("slow", "proposed (Dice by nodule)"),
+            ("fast", "proposed (Dice by nodule, fast STD)"),
+        )
+    }
+    steps = [run["training"]["steps"] for run in found.runs_of("unet (Dice by slice)").values()]
+    return texts | {
+        "lambda2-slow": f"{weights['slow']:.1f}",
+        "lambda2-fast": f"{weights['fast']:.1f}",
+        "choice-steps": f"{round(np.mean(steps), -1):,.0f}",
+    }
+
+
+def short_trainings():
+    """The last losses of the 500 steps, what is missed and what empty slices get marks.
+
+    Holds the paragraph that the short trainings compared heads: on both kinds of scans networks
+    with a normalised head end with a loss above 0.8, the others below 0.4, which mark fewer empty
+    slices; and frozen S9 leaves the plateau, which S9 trained does not.
+    """
+    texts = {}
+    for data in ("simulated", "real"):
+        results = experiments.read(data)
+
+        def last(row, results=results):
+            return np.mean([run["training"]["losses"][-1] for run in results.runs_of(row)])
+
+        def marked(row, results=results):
+            return np.mean(
+                [np.mean(np.array(r["false_positive_pixels"]) > 0) for r in results.runs_of(row)]
+            )
+
+        normalised, free = ([last(row) for row in HEADS[kind]] for kind in ("normalised", "free"))
+        assert min(normalised) > 0.8 and max(free) < 0.4
+        assert max(marked(r) for r in HEADS["free"]) < min(marked(r) for r in HEADS["normalised"])
+        assert last("freeze S9") < 0.6 < 0.7 < last("transfer")
         texts |= {
-            f"{row}-precision": f"{precision:.2f}",
-            f"{row}-sensitivity": f"{sensitivity:.2f}",
+            f"short-{data}-unet": f"{last('unet'):.2f}",
+            f"short-{data}-resunet": f"{last('resunet'):.2f}",
+            f"short-{data}-missed": f"{(results.scores('resunet') == 0).mean():.0%}",
+            f"short-{data}-frozen": f"{last('freeze S9'):.2f}",
+            f"short-{data}-transfer": f"{last('transfer'):.2f}",
         }
-    return texts
+        if data == "real":
+            texts["short-dice"] = f"{results.scores('resunet').mean():.2f}"
+    long = evidence.read("real").scores("resunet").values()
+    dice = np.mean([values.mean() for values in long])
+    assert dice > 0.7
+    return texts | {"long-dice": f"{dice:.2f}"}
 
 
 # --- the slim model ------------------------------------------------------------------------------
 
 
-def slim_training(steps, size, seconds, has_nodule, curve):
-    """Steps, images and seconds of the training, and the share of the crops with a nodule.
+def slim_training(steps, size, has_nodule):
+    """Steps and images of the training, and the share of the crops with a nodule.
 
-    Holds the caption of the learning curves: each crop seen two or three times, and no gap to
-    speak of.
-    size: crops per batch. seconds: of one core. has_nodule: of each crop, 0 or 1. curve: as in
-    `figures.learning_curves`.
+    size: crops per batch. has_nodule: of each crop, 0 or 1.
     """
-    _, seen, unseen = curve[-1]
-    assert abs(seen - unseen) < 0.15
-    assert 2 <= size * steps / len(has_nodule) <= 3
     return {
         "slim-steps": f"{steps}",
         "slim-images": f"{size * steps:,}",
-        "slim-seconds": f"{seconds:.0f}",
         "slim-share": f"{float(has_nodule.mean()):.0%}",
     }
 
@@ -198,99 +287,4 @@ def slim_scores(marked, score, c, has_nodule, patients):
         "slim-empty": f"{(~has_nodule).sum()}",
         "slim-false": f"{marked[~has_nodule].any((1, 2)).sum()}",
         "slim-right": f"{((c > 0.5) == has_nodule).mean():.0%}",
-    }
-
-
-def shipped_model(score, steps):
-    """Steps of the shipped network for one of ours, its Dice, and on how many slices.
-
-    Holds the sentence that our few slices are probably easy ones.
-    score: Dice of our network on the slices with a nodule of the test. steps: of its training.
-    """
-    card = model_card("slim")
-    shipped = card["scores"]["simulated patients"]
-    assert score.mean() > shipped["mean_dice"] + 0.02 and shipped["slices"] > 10 * len(score)
-    return {
-        "shipped-times": f"{sum(card['recipe']['steps'].values()) / steps:.0f}",
-        "shipped-dice": f"{shipped['mean_dice']:.2f}",
-        "shipped-slices": f"{shipped['slices']}",
-    }
-
-
-def staircase(rates):
-    """The share of the first learning rate that is left at the end of the paper's staircase.
-
-    Holds the sentence that it is 0.75 to the ninth power.
-    rates: the learning rate of each step.
-    """
-    left = rates[-1] / rates[0]
-    assert abs(left - 0.75**9) < 1e-9
-    return {"staircase-end": f"{left:.3f}"}
-
-
-# --- the paper's size ----------------------------------------------------------------------------
-
-
-def projected_times(work, pretraining, fine_tuning, rows):
-    """How long the paper's trainings take on some GPUs: the head of a table, and its rows.
-
-    work: operations per image. pretraining: images of 200 epochs. fine_tuning: images of all
-    `rows` rows of the tables.
-    """
-    head = ["GPU", "images per second, projected", "Tables 1 to 3, once",
-            "with 40 epochs of pre-training", "one row, five folds"]  # fmt: skip
-    counts = (pretraining + fine_tuning, pretraining * 40 / 200 + fine_tuning, fine_tuning / rows)
-    body = []
-    for name in PEAKS:
-        speed = _images_per_second(name, work)
-        body.append([name, f"{speed:,.0f}", *(_duration(count / speed) for count in counts)])
-    return head, body
-
-
-def _images_per_second(gpu, work):
-    return SHARE_OF_PEAK * PEAKS[gpu] * 1e12 / work
-
-
-def _duration(seconds):
-    minutes = seconds / 60
-    return f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.0f} min"
-
-
-def on_a_t4(work, pretraining):
-    """How long the profiles "colab" and "paper" take on a T4.
-
-    Holds the sentence that the profile "paper" pre-trains for forty epochs.
-    work: operations per image of 128x128. pretraining: images of 200 epochs.
-    """
-    colab, paper = grid.PROFILES["colab"], grid.PROFILES["paper"]
-    assert paper.side == 128 and colab.side == 64
-    assert abs(paper.pretrain_steps * paper.batch / (pretraining / 5) - 1) < 0.02
-    speed = _images_per_second("T4 (Colab)", work)
-    small_work = 6 * summary(build_model("proposed"), 64).multiply_adds
-    colab_images = colab.batch * (colab.pretrain_steps + colab.steps)
-    colab_seconds = colab_images / _images_per_second("T4 (Colab)", small_work)
-    return {
-        "colab-images": f"{colab_images:,}",
-        "colab-minutes": f"{colab_seconds / 60:.0f}",
-        "every": f"{colab.checkpoint_every}",
-        "paper-pre-hours": f"{paper.batch * paper.pretrain_steps / speed / 3600:.1f}",
-        "paper-folds-minutes": f"{paper.batch * paper.folds * paper.steps / speed / 60:.0f}",
-    }
-
-
-def training_speed(path):
-    """Images per second of `fit`, and how many times as many as those of the plain loop.
-
-    Holds the sentence that `fit` is no faster on one core of a CPU. path: of the results, which
-    lie beside the chapter; without them, as beside a notebook on Colab, there are no texts.
-    """
-    if not path.exists():
-        return {}
-    speed = json.loads(path.read_text(encoding="utf-8"))
-    assert speed["setting"]["device"] == "cpu" and speed["setting"]["network"] == "slim"
-    best = max(speed["rows"][1:], key=lambda row: row["times_plain"])
-    assert 0.9 < best["times_plain"] < 1.05
-    return {
-        "speed-fit": f"{best['images_a_second']:.0f}",
-        "speed-times": f"{best['times_plain']:.2f}",
     }

@@ -1,5 +1,7 @@
 """The figures of the chapter on training. Each function draws one with pyplot."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -7,66 +9,32 @@ from nodule_lesson import plots
 
 
 def twenty_slices_by_heart(sound, broken):
-    """Draw loss and Dice of the sound loop and of the one with masks mixed up.
+    """Draw Dice, in evaluation mode, of the sound loop and of the one with masks mixed up.
 
     sound, broken: the losses, one per step, and an array of three rows: steps, Dice in training
     mode and Dice in evaluation mode.
     """
-    figure, (left, right) = plt.subplots(1, 2)
-    for (losses, (steps, training, evaluation)), name, colour in (
-        (sound, "sound", plots.BLUE),
-        (broken, "mixed up", plots.ORANGE),
-    ):
-        means = _means_of_ten(losses)
-        left.plot(10 * np.arange(len(means)) + 5, means, color=colour, linestyle="-", label=name)
-        right.plot(steps, training, color=colour, linestyle="--", linewidth=1.1)
-        right.plot(steps, evaluation, color=colour, linestyle="-")
-    for mode, style in (("in evaluation mode", "-"), ("in training mode", "--")):
-        right.plot([], [], color=plots.MUTED, linestyle=style, label=mode)
-    left.set(xlabel="step", ylabel="loss, the paper's Eq. (7)", ylim=(0, None))
-    right.set(xlabel="step", ylabel="mean Dice", ylim=(0, 1.03))
-    left.legend(loc="center right")
-    right.legend(loc=(0.35, 0.5))
+    figure, axes = plt.subplots(figsize=(5.6, 3.2))
+    axes.plot(*sound[1][[0, 2]], "o-", color=plots.BLUE, markersize=3, label="sound")
+    axes.plot(*broken[1][[0, 2]], "s--", color=plots.ORANGE, markersize=3, label="masks mixed up")
+    axes.set(xlabel="step", ylabel="mean Dice of the slices", ylim=(0, 1.03))
+    axes.legend(loc="lower right")
 
 
-def three_trainings(runs):
-    """Draw Dice on the nodules, and the probability inside them, over the steps.
+def empty_slices(curves, pixels):
+    """Draw the mean logit of empty slices over the steps, and the middle of the plateau.
 
-    runs: by name an array whose rows are steps, loss, Dice, marked pixels, and the mean
-    probability inside nodules.
+    curves: by name an array of three rows: steps, mean logit, Dice loss. pixels: of a slice.
     """
-    figure, (left, right) = plt.subplots(1, 2)
-    looks = ((plots.ORANGE, "--"), (plots.BLUE, "-"), (plots.GREEN, "-."))
-    for (name, run), (colour, style) in zip(runs.items(), looks, strict=True):
-        steps, _, dice, _, inside = run
-        left.plot(steps, dice, style, color=colour, label=name)
-        right.plot(steps, inside, style, color=colour)
-    left.set(xlabel="step", ylabel="mean Dice on the nodules", ylim=(-0.02, 1))
-    right.set(xlabel="step", ylabel="probability inside nodules", ylim=(-0.02, 1))
-    left.legend(fontsize=8, loc="upper left")
-
-
-def learning_curves(losses, curve):
-    """Draw the loss of each batch with means of ten, and Dice on crops seen and unseen.
-
-    losses: one per step. curve: tuples of step, Dice on training crops, and Dice on unseen ones.
-    """
-    figure, (left, right) = plt.subplots(1, 2)
-    steps = np.arange(1, len(losses) + 1)
-    left.plot(steps, losses, linewidth=0.7, color=plots.MUTED, linestyle="-")
-    means = _means_of_ten(losses)
-    left.plot(10 * np.arange(len(means)) + 5.5, means, color=plots.BLUE)
-    left.set(xlabel="step", ylabel="loss, the paper's Eq. (7)")
-    steps, seen, unseen = np.array(curve).T
-    right.plot(steps, seen, "o--", color=plots.ORANGE, label="seen in training")
-    right.plot(steps, unseen, "o-", color=plots.BLUE, label="unseen patients")
-    right.set(xlabel="step", ylabel="mean Dice", ylim=(0, 1))
-    right.legend(loc="upper left")
-
-
-def _means_of_ten(losses):
-    """The mean of every ten losses; what is left over at the end is left out."""
-    return np.reshape(losses[: len(losses) // 10 * 10], (-1, 10)).mean(1)
+    figure, axes = plt.subplots(figsize=(5.6, 3.4))
+    looks = ((plots.BLUE, "o-"), (plots.ORANGE, "s--"))
+    for (name, (steps, logits, _)), (colour, style) in zip(curves.items(), looks, strict=True):
+        axes.plot(steps, logits, style, color=colour, markersize=4, label=name)
+    half = -math.log(pixels - 1)
+    axes.axhline(half, color=plots.MUTED, linestyle=":", linewidth=1.2)
+    axes.text(axes.get_xlim()[1], half + 0.3, "loss one half ", ha="right", color=plots.INK)
+    axes.set(xlabel="step", ylabel="mean logit, empty slices", ylim=(None, 0.5))
+    axes.legend(loc="lower left")
 
 
 def gallery(crops, marked, score, c):
@@ -93,12 +61,3 @@ def gallery(crops, marked, score, c):
             panel.contour(marked[row], [0.5], colors="#ff5a36", linewidths=1.2)
         panel.set_title(f"{title}c = {c[row]:.2f}", fontsize=9)
         panel.set_axis_off()
-
-
-def schedules(rates):
-    """Draw learning rates over the share of a training. rates: by name an array, one per step."""
-    figure, axes = plt.subplots(figsize=(7.4, 2.8))
-    for name, values in rates.items():
-        axes.plot(np.linspace(0, 1, len(values)), 1000 * values, label=name)
-    axes.set(xlabel="share of the training", ylabel="learning rate × 1000", ylim=(0, None))
-    axes.legend()

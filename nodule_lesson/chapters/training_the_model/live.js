@@ -3,8 +3,8 @@ import { mount } from "../../live/figure.js";
 import { fixed, scientific } from "../../live/format.js";
 import { sigmoid, softplus } from "../../live/logistic.js";
 import {
-  ALL, CENTRE, CROSS, LOGITS, LOWEST, NODULES, NOTHING, OF_BATCH, PER_SLICE, PER_UNIT, SIDE, SLICES,
-  TICKS,
+  ALL, CENTRE, CROSS, LOGITS, LOWEST, NODULES, NOTHING, OF_BATCH, PER_NODULE, PER_SLICE, PER_UNIT, SIDE,
+  SLICES, TICKS,
 } from "./live.py";
 
 const PIXELS = SIDE * SIDE;
@@ -36,6 +36,8 @@ function at(z, { loss, empty, area, contrast, smooth: s }) {
   if (loss.startsWith(PER_SLICE)) {
     dice(full / SLICES, area, PIXELS - area);
     dice(empty / SLICES, 0, PIXELS);
+  } else if (loss.startsWith(PER_NODULE)) {
+    dice(1, area, PIXELS - area);
   } else if (loss.startsWith(OF_BATCH)) {
     dice(1, full * area, SLICES * PIXELS - full * area);
   }

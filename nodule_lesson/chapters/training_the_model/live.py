@@ -17,15 +17,17 @@ PER_UNIT = 10  # points of the grid per unit of z
 LOWEST, HIGHEST = -12, 3
 LOGITS = np.arange(LOWEST * PER_UNIT, HIGHEST * PER_UNIT + 1) / PER_UNIT
 PER_SLICE, OF_BATCH, CROSS = "Dice by slice", "Dice of the batch", "cross-entropy"
+PER_NODULE = "Dice by nodule"
 BOTH, BATCH_BOTH = "Dice by slice + cross-entropy", "Dice of the batch + cross-entropy"
-LOSSES = (BOTH, BATCH_BOTH, PER_SLICE, OF_BATCH, CROSS)
+NODULE_BOTH = "Dice by nodule + cross-entropy"
+LOSSES = (BOTH, BATCH_BOTH, NODULE_BOTH, PER_SLICE, OF_BATCH, CROSS)
 NOTHING, NODULES, ALL = "nothing marked", "nodules marked", "everything marked"
 CENTRE = 31.29, 31.83  # off the pixels' centres: no two are equally near
 # Probabilities outside nodules, and their names on the axis of logits.
 TICKS = {"10⁻⁵": 1e-5, "10⁻⁴": 1e-4, "10⁻³": 1e-3} | {str(p): p for p in (0.01, 0.1, 0.5, 0.9)}
 
 CONTROLS = (
-    Choice("loss", "loss", LOSSES, BOTH, "the first is that of the paper's Eq. (7)"),
+    Choice("loss", "loss", LOSSES, BOTH, "the first three are readings of the paper's Eq. (7)"),
     Slider("empty", "empty slices", 0, 9, 1, 8, "of ten"),
     Slider("area", "nodule", 5, 800, 5, 30, "pixels, of 4096"),
     Slider("contrast", "contrast", 0, 12, 0.25, 7, "what the network knows, in logits"),
@@ -33,12 +35,13 @@ CONTROLS = (
     Slider("logit", "start z", LOWEST, HIGHEST, 0.1, -1.0, "the logit outside nodules"),
 )
 CAPTION = (
-    "<strong>Live.</strong> Upper left, the answer to a slice with a nodule at the start; lower "
-    "left, where gradient descent on z ends (red: what is marked; grey: the nodule). Upper right, "
-    "the loss for every z; the blue dot is the start, the orange one the end. Lower right, who "
-    "pulls: the pixels of nodules pull z up, all others pull it down. It starts with two nodules "
-    "in ten slices and a network that knows them well, and still ends with nothing marked. Now "
-    "choose the Dice of the batch, or take empty slices away."
+    "<strong>Live.</strong> A toy of ten slices: the network gives all pixels outside nodules"
+    " one logit z, so one probability (the lower axes), and those inside nodules z + "
+    "contrast. Training moves z alone. Upper left, a slice with a nodule at the start; lower "
+    "left, where descent ends (red: what is marked; grey: the nodule). Upper right, the loss "
+    "for every z: the blue dot is the start, the orange one the end. Lower right, how "
+    "strongly nodules pull z up and all other pixels pull it down. With eight empty slices "
+    "the network knows its nodules well, and still ends with nothing marked."
 )
 ALT = (
     "Two small square fields, the first pale blue with a marked disc, the second white with the "
@@ -51,6 +54,11 @@ def collapse(**initial):
     """The live figure of the collapse to empty masks; `initial` sets starting values."""
     controls = started_at(CONTROLS, initial)
     return LiveFigure("collapse", __name__, controls, compute, draw, CAPTION, ALT)
+
+
+def defaults():
+    """The values that the controls start with, by name."""
+    return {control.name: control.value for control in CONTROLS}
 
 
 def nodule(area):
@@ -76,7 +84,9 @@ def loss_of(name, logits, masks, smooth):
         loss = loss + dice_loss(logits.sigmoid(), masks, smooth)
     if name in (OF_BATCH, BATCH_BOTH):
         loss = loss + dice_loss(logits.sigmoid().flatten()[None], masks.flatten()[None], smooth)
-    if name in (CROSS, BOTH, BATCH_BOTH):
+    if name == NODULE_BOTH:
+        loss = loss + dice_loss(logits.sigmoid(), masks, smooth, over="nodule")
+    if name in (CROSS, BOTH, BATCH_BOTH, NODULE_BOTH):
         loss = loss + F.binary_cross_entropy_with_logits(logits, masks)
     return loss
 
