@@ -66,9 +66,9 @@ def test_with_one_run_and_a_lesion_per_patient_it_is_the_t_test():
 
 def write(path, table):
     if path.suffix == ".json":
-        path.write_text(json.dumps(table))
+        path.write_text(json.dumps(table), encoding="utf-8")
     else:
-        with open(path, "w", newline="") as file:
+        with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, table[0])
             writer.writeheader()
             writer.writerows(table)
@@ -119,6 +119,6 @@ def test_files_that_are_no_tables(tmp_path):
         ("t.json", "{}", "must hold a list of records"),
         ("t.csv", "method,patient\n", "has no rows"),
     ):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=said):
             read_records(tmp_path / name)
