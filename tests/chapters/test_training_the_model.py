@@ -186,7 +186,10 @@ def test_readings_and_short_trainings_hold_on_the_stored_runs():
     for network in ("unet", "proposed"):
         for over in ("slice", "batch", "nodule"):
             files = folder.glob(f"{network}-Dice-by-{over}-clinic?-seed0.json")
-            dice = [json.loads(file.read_text())["scores"]["small"]["dice"] for file in files]
+            dice = [
+                json.loads(file.read_text(encoding="utf-8"))["scores"]["small"]["dice"]
+                for file in files
+            ]
             assert len(dice) == 3
             assert texts[f"{network}-{over}"] == f"{np.mean(dice):.3f}"
     assert 0 < float(facts.short_trainings()["short-simulated-resunet"]) < 0.4
