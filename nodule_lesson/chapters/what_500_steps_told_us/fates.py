@@ -140,13 +140,13 @@ HEADLINES = (
     ),
     Headline(
         "With ten steps of the printed iteration nothing is learnt: {printed}.",
-        "One run on each kind of scans. But it is a theorem ({{doc}}`soft_threshold_dynamics`).",
+        "One run on each kind of scans. But it is a theorem of *Soft threshold dynamics*.",
         needs_no_run,
     ),
     Headline(
         "Eleven lesions cannot carry the tables.",
         "Only the kindest limit was printed, without the seeds. The full range is wider "
-        "({{doc}}`reading_the_tables`), so the sentence is stronger than it was.",
+        "(*Reading the tables*), so the sentence is stronger than it was.",
         needs_no_run,
     ),
 )
