@@ -53,7 +53,8 @@ class Colab:
         scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.python = scripts / "python"
         self.link_preinstalled()
-        wanted = [f"{name}=={version}" for name, version in OF_COLAB.items()]
+        # venv brings setuptools of this Python's year, older than torch asks for; Colab's is not.
+        wanted = ["setuptools>=77", *(f"{name}=={version}" for name, version in OF_COLAB.items())]
         self.run(self.python, "-m", "pip", "install", "-q", "--no-compile", *wanted)
         self.run(self.python, "-c", "import ipykernel, ipywidgets, IPython, torch")
         argv = [str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]

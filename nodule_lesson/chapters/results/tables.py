@@ -10,7 +10,7 @@ from scipy import stats
 from nodule_lesson.experiments import evidence, grid, paper
 from nodule_lesson.glue import format_difference, signed
 
-TESTS = {"small": "left out", "large": "unseen patients", "external": "external"}
+TESTS = {"small": "left out", "large": "unseen", "external": "external"}
 MEASURES = {
     "precision": "precision",
     "sensitivity": "sensitivity",
@@ -81,11 +81,15 @@ def table(found, number):
                 row if row not in found.rows or found.has_learnt(row) else f"{row} \\*",
                 f"{dice:.3f}",
                 *(mean(found, row, test=test) for test in TESTS),
-                format_difference(found.compare(*pair)) if known else WAITING if pair else "",
+                _in_one_line(found.compare(*pair)) if known else WAITING if pair else "",
                 decisions[pair].verdict if known and pair in decisions else "",
             ]
         )
     return lines
+
+
+def _in_one_line(difference):
+    return format_difference(difference).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def mean(found, row, measure="dice", test="large"):
