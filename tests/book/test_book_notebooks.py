@@ -57,7 +57,8 @@ FORMULA = re.compile(r"(?<!\\)\$\$(.+?)\$\$|(?<!\\)\$((?:\\.|[^$\\])+)\$", re.DO
 AROUND = re.compile(r"\\(begin|end)\{(split|aligned)\}|\\[\[\]()]|(?<!\\)%.*")
 LEFT_OUT = (
     "h1, .headerlink, .cell_input, .cell_output > :not(figure), .cell > details > summary, "
-    ".solution > section, .section-number, .toctree-wrapper, .prev-next-footer, script, .to-cite, #cite"
+    ".solution > section, .section-number, .toctree-wrapper, .prev-next-footer, script, "
+    ".to-cite, #cite"
 )
 
 
