@@ -1,16 +1,14 @@
 """Fixtures: the built site, its server, a browser, node, real data. Skips can become failures."""
 
-import functools
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from firefox import firefox as run_firefox
+from serving import served
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -78,19 +76,11 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):
-        pass
-
-
 @pytest.fixture(scope="session")
 def server(site):
     """The address of the built book on a local server, without a slash at its end."""
-    handler = functools.partial(_QuietHandler, directory=site)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    with served(site) as address:
+        yield address
 
 
 def _chromium():

@@ -2,11 +2,9 @@
 
 import base64
 import functools
-import http.server
 import io
 import re
 import struct
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 import torch
 from live_figures import DESK, TELEPHONE, Figure, Finger, make, visits
 from PIL import Image
+from serving import served
 
 from nodule_lesson import std
 from nodule_lesson.chapters.network_in_the_page import facts, live
@@ -97,18 +96,10 @@ def folder(tmp_path_factory):
     return root
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def address(folder):
-    handler = functools.partial(_Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture

@@ -66,6 +66,14 @@ def test_runs_that_give_the_opposite_support_nothing():
     assert word["unet"] == word["resunet"] == "decided" and word["resunet++"] == ""
 
 
+def test_one_comparison_in_favour_does_not_support_what_two_speak_to():
+    found = made_up(PAPERS | {"resunet": PAPERS["proposed"]}, noise=0.02)
+    words = {(one.row, one.other): one.verdict for one in found.primary()}
+    assert words["proposed", "unet"] == evidence.DECIDED
+    assert words["proposed", "resunet"] == evidence.OPEN
+    assert tables.contributions(found)[4][-1] == evidence.OPEN
+
+
 def test_rows_that_have_not_learnt_have_a_star_and_leave_all_open():
     found = made_up(PAPERS, train=0.79)
     assert all(row[0].endswith("\\*") for row in tables.table(found, 1))
